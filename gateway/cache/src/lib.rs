@@ -1,0 +1,1 @@
+//! The on-disk slice cache with streaming, single-flight fills.

@@ -1,0 +1,1 @@
+//! The gateway's side of the gateway-to-hive contract: a slice origin over HTTP.

@@ -1,0 +1,1 @@
+//! Starts simulator, hive and gateway on free ports and runs .case files.

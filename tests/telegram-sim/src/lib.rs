@@ -1,0 +1,1 @@
+//! A simulated Telegram data-centre that unmodified MTProto clients talk to.

@@ -1,0 +1,1 @@
+//! Telegram words stay here: session store, connections, locations, chunks.

@@ -1,0 +1,1 @@
+//! Picks sessions, leases them to streams, and runs the window of chunk requests.

@@ -1,0 +1,1 @@
+//! The hive's HTTP face and the worker-hive command.
