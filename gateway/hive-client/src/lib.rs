@@ -1,1 +1,19 @@
-//! The gateway's side of the gateway-to-hive contract: a slice origin over HTTP.
+//! The gateway's side of the gateway-to-hive contract: a [`slice::SliceOrigin`] over HTTP.
+//!
+//! What it does: asks one hive for a media's description or a range of it, checks every answer against the contract
+//! (status, ETag, `Content-Range`, length), and resumes a transfer that breaks, at the byte where it broke, for as long
+//! as the retry window allows. What it refuses to do: caching, choosing statuses for viewers, trusting lengths it did
+//! not count. Who calls it: `cache`, through the trait; `edge` only builds it. What stays true: a body yields exactly
+//! the bytes of the range, of exactly the version asked for, or ends with an error.
+
+mod address;
+mod answer;
+mod body;
+mod client;
+mod retry;
+mod stats;
+mod transport;
+
+pub use address::{AddressError, HiveAddress};
+pub use client::{HiveClient, HiveConfig};
+pub use stats::HiveStats;
