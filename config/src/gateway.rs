@@ -1,0 +1,330 @@
+//! The sections of the gateway's settings. The doc comments are the text of `gateway.example.toml`.
+
+use crate::address::{ListenAddress, PeerAddress};
+pub use crate::domain::Domain;
+use crate::secret::Secret;
+use crate::units::{ByteSize, TimeSpan};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+/// Settings of the gateway, the public edge that checks signed links and serves byte ranges out of its slice cache.
+///
+/// Times have a unit (500ms, 30s, 5m, 4h, 2d), sizes too (64KiB, 1MiB, 10GiB). Paths are absolute. A secret is
+/// "the text itself", { file = "/path" } or { env = "NAME" }. Check the file with
+/// "gateway check --config FILE".
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GatewaySettings {
+    /// Where viewers connect: addresses of the form 127.0.0.1:8080, [::]:443 or unix:/path, each with TLS if it has
+    /// a certificate, as in { address = "[::]:443", tls = { certificate = "/path.pem", key = "/path.key" } }.
+    #[serde(default = "default_listen")]
+    pub listen: Vec<Listener>,
+    /// Threads that serve viewers. If unset, one for each core.
+    #[schemars(extend("example" = 4))]
+    pub threads: Option<NonZeroUsize>,
+    /// The operator's listener: /metrics and /healthz. Never expose it to viewers.
+    #[serde(default)]
+    pub admin: Admin,
+    /// The worker hive, from which the gateway gets what its cache lacks.
+    pub hive: HiveLink,
+    /// The slice cache on disk.
+    #[serde(default)]
+    pub cache: Cache,
+    /// What one viewer may ask for, and how long it may take.
+    #[serde(default)]
+    pub limits: Limits,
+    /// Logs. Results of commands go to standard output, the program's own log to standard error.
+    #[serde(default)]
+    pub log: Log,
+    /// Whose links are served: one such table for each customer, at least one. The host of a request picks the tenant.
+    pub tenant: Vec<Tenant>,
+}
+
+fn default_listen() -> Vec<Listener> {
+    vec![Listener { address: ListenAddress::Tcp(loopback(8080)), tls: None }]
+}
+
+fn loopback(port: u16) -> SocketAddr {
+    SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, port))
+}
+
+/// One public address.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Listener {
+    /// IP address and port, or unix:/path.
+    pub address: ListenAddress,
+    /// Certificate and key; without them, plain HTTP.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Tls>,
+}
+
+/// Files of a TLS certificate.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Tls {
+    /// PEM file with the certificate and its chain.
+    pub certificate: PathBuf,
+    /// PEM file with the private key.
+    pub key: PathBuf,
+}
+
+/// The operator's listener.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Admin {
+    /// IP address and port.
+    #[schemars(with = "String")]
+    pub address: SocketAddr,
+}
+
+impl Default for Admin {
+    fn default() -> Self {
+        Self { address: loopback(9090) }
+    }
+}
+
+/// How to reach the worker hive.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HiveLink {
+    /// unix:/path or host:port.
+    #[serde(default = "HiveLink::default_address")]
+    pub address: PeerAddress,
+    /// The token that gateway and hive share: visible ASCII without spaces, the same in the hive's settings.
+    #[schemars(extend("example" = { "file": "/etc/streamvault/hive.token" }))]
+    pub token: Secret,
+    /// Speak HTTP/2 without TLS (h2c) to the hive. HTTP/1.1 costs less on a unix socket.
+    #[serde(default)]
+    pub http2: bool,
+    /// How long connecting may take.
+    #[serde(default = "seconds::<2>")]
+    pub connect_timeout: TimeSpan,
+    /// How long the hive may take until the headers of its answer.
+    #[serde(default = "seconds::<20>")]
+    pub response_timeout: TimeSpan,
+    /// How long a body may stay without a new byte.
+    #[serde(default = "seconds::<20>")]
+    pub idle_timeout: TimeSpan,
+    /// How long a broken transfer is tried again before the viewer sees an error. Covers a restart of the hive.
+    #[serde(default = "seconds::<20>")]
+    pub retry_window: TimeSpan,
+    /// Idle connections kept open.
+    #[serde(default = "HiveLink::default_max_idle")]
+    pub max_idle: usize,
+}
+
+fn seconds<const COUNT: u64>() -> TimeSpan {
+    TimeSpan::seconds(COUNT)
+}
+
+impl HiveLink {
+    fn default_address() -> PeerAddress {
+        PeerAddress::Unix(PathBuf::from(crate::worker_hive::SOCKET))
+    }
+
+    fn default_max_idle() -> usize {
+        32
+    }
+}
+
+/// The slice cache.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Cache {
+    /// Folder on a file system that knows holes (ext4, xfs, btrfs). Made if its parent exists.
+    pub folder: PathBuf,
+    /// Bytes of a slice: a power of two from 64KiB to 8MiB. Another size than before empties the cache.
+    pub slice_size: ByteSize,
+    /// Most bytes of slices on disk.
+    pub max_size: ByteSize,
+    /// Bytes that stay free on the file system, whatever max_size says.
+    pub min_free: ByteSize,
+    /// How long the size and version of a media are trusted before the hive is asked again.
+    pub metadata_ttl: TimeSpan,
+    /// Slices asked of the hive at once when a viewer starts or seeks. Doubles as the viewer reads on.
+    pub first_run: u32,
+    /// Most slices asked of the hive at once.
+    pub max_run: u32,
+    /// Slices that are still fetched after the last viewer left.
+    pub orphan_budget: u32,
+}
+
+impl Default for Cache {
+    fn default() -> Self {
+        Self {
+            folder: PathBuf::from("/var/cache/streamvault"),
+            slice_size: ByteSize::mib(1),
+            max_size: ByteSize::gib(10),
+            min_free: ByteSize::gib(1),
+            metadata_ttl: TimeSpan::seconds(30),
+            first_run: 4,
+            max_run: 32,
+            orphan_budget: 2,
+        }
+    }
+}
+
+/// Bounds on viewers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Most ranges of one request that are answered as such; with more of them the whole file is sent.
+    pub max_ranges: usize,
+    /// How long a viewer may take no byte before its connection is closed.
+    pub write_timeout: TimeSpan,
+    /// How long an idle connection stays open for the next request.
+    pub keepalive: TimeSpan,
+    /// Bytes a second that a viewer must take at least, or its connection is closed. If unset, only write_timeout counts.
+    #[schemars(extend("example" = "4KiB"))]
+    pub min_send_rate: Option<ByteSize>,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_ranges: 16,
+            write_timeout: TimeSpan::seconds(60),
+            keepalive: TimeSpan::seconds(75),
+            min_send_rate: None,
+        }
+    }
+}
+
+/// The gateway's logs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    /// error, warn, info, debug or trace, also by module, as in "info,cache=debug".
+    pub level: String,
+    /// Form of the program's own log.
+    pub format: LogFormat,
+    /// Where the access log goes, one JSON object a line: "stdout", "stderr", "off" or { file = "/path" }.
+    pub access: AccessLog,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { level: "info".to_owned(), format: LogFormat::Text, access: AccessLog::Stdout }
+    }
+}
+
+/// Form of the program's own log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// for people
+    Text,
+    /// one object a line
+    Json,
+}
+
+/// Where the access log goes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum AccessLog {
+    // Without doc comments: the key's own text says it all, and variants would be listed a second time.
+    #[expect(missing_docs, reason = "see above")]
+    Stdout,
+    #[expect(missing_docs, reason = "see above")]
+    Stderr,
+    #[expect(missing_docs, reason = "see above")]
+    Off,
+    #[expect(missing_docs, reason = "see above")]
+    File(PathBuf),
+}
+
+/// One customer.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Tenant {
+    /// Name in logs and metrics: up to 64 of a-z, 0-9, "-" and "_".
+    #[schemars(extend("example" = "example"))]
+    pub id: String,
+    /// Hosts that lead to this tenant: names, all names below one ("*.example.com"), or "*" for all that no other
+    /// tenant has.
+    #[schemars(extend("example" = ["films.example.com", "*.films.example.com"]))]
+    pub domains: Vec<Domain>,
+    /// What its viewers get.
+    #[serde(default)]
+    pub status: Status,
+    /// How its links are signed.
+    pub link: Link,
+}
+
+/// What a tenant's viewers get.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// what they ask for
+    #[default]
+    Active,
+    /// a maintenance page (503)
+    Suspended,
+}
+
+/// How links are signed.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Link {
+    /// What is hashed, as in nginx's secure_link_md5: $secure_link_expires, $uri, $remote_addr, and $secret for the
+    /// secret.
+    #[serde(default = "Link::default_expression")]
+    pub expression: String,
+    /// The hash.
+    #[serde(default)]
+    pub scheme: Scheme,
+    /// Refuse tokens whose last character has stray bits, which nginx lets pass.
+    #[serde(default)]
+    pub strict: bool,
+    /// Query parameter of the token.
+    #[serde(default = "Link::default_token_parameter")]
+    pub token_parameter: String,
+    /// Query parameter of the time at which the link expires, in seconds since 1970.
+    #[serde(default = "Link::default_expires_parameter")]
+    pub expires_parameter: String,
+    /// The secrets: the first signs, all are accepted. To change one without a gap, put the new one first and take the
+    /// old one out when its last link has expired.
+    pub secrets: Vec<LinkSecret>,
+}
+
+impl Link {
+    fn default_expression() -> String {
+        "$secure_link_expires$uri $secret".to_owned()
+    }
+
+    fn default_token_parameter() -> String {
+        "md5".to_owned()
+    }
+
+    fn default_expires_parameter() -> String {
+        "expires".to_owned()
+    }
+}
+
+/// The hash of signed links.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Scheme {
+    /// base64url(md5(expression)), as nginx's secure_link_md5 has it
+    #[default]
+    #[serde(rename = "nginx-md5")]
+    NginxMd5,
+    /// base64url(hmac-sha256(secret, expression))
+    #[serde(rename = "hmac-sha256")]
+    HmacSha256,
+}
+
+/// One secret of signed links.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LinkSecret {
+    /// Name in logs: up to 64 of a-z, 0-9, "-" and "_".
+    #[schemars(extend("example" = "2026-01"))]
+    pub id: String,
+    /// The secret.
+    #[schemars(extend("example" = { "file": "/etc/streamvault/link.secret" }))]
+    pub secret: Secret,
+}

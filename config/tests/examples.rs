@@ -1,0 +1,71 @@
+//! The committed example files are what the structs say, and say what the structs do.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking, in its helpers too")]
+
+use config::{GatewaySettings, HiveSettings, Settings, example, parse};
+use serde::Serialize;
+use std::fs::{self, File};
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+const SECRET: &str = "not-to-be-printed";
+
+/// The settings as JSON, parsed from an example whose secrets are put where the test can make them.
+fn settings<T: Settings + Serialize>(text: &str) -> serde_json::Value {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["hive.token", "link.secret", "api.hash"] {
+        let mut file = File::create(folder.path().join(name)).unwrap();
+        file.set_permissions(fs::Permissions::from_mode(0o600)).unwrap();
+        file.write_all(SECRET.as_bytes()).unwrap();
+    }
+    let text = text.replace("/etc/streamvault", &folder.path().display().to_string());
+    let loaded = parse::<T>(&text, Path::new("example.toml")).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(loaded.warnings, []);
+    serde_json::to_value(&loaded.settings).unwrap()
+}
+
+fn only_set_keys(text: &str) -> String {
+    text.lines().filter(|line| !line.starts_with('#')).collect::<Vec<_>>().join("\n")
+}
+
+fn all_keys(text: &str) -> String {
+    let uncomment = |line: &str| match line.strip_prefix('#') {
+        Some(key) if key.starts_with(|first: char| first.is_ascii_lowercase()) => key.to_owned(),
+        _ => line.to_owned(),
+    };
+    text.lines().map(uncomment).collect::<Vec<_>>().join("\n")
+}
+
+fn check<T: Settings + Serialize>(name: &str, committed: &str) {
+    let generated = example::<T>();
+    assert!(
+        generated == committed,
+        "config/{name}.example.toml differs from the settings structs; run\n  \
+         cargo run -p config --bin config-example -- {name} > config/{name}.example.toml"
+    );
+    let defaults = settings::<T>(&only_set_keys(&generated));
+    assert_eq!(settings::<T>(&generated), defaults);
+    assert_eq!(settings::<T>(&all_keys(&generated)), defaults, "a commented-out value is not the default");
+    assert!(!defaults.to_string().contains(SECRET));
+}
+
+#[test]
+fn gateway() {
+    check::<GatewaySettings>("gateway", include_str!("../gateway.example.toml"));
+}
+
+#[test]
+fn worker_hive() {
+    check::<HiveSettings>("worker-hive", include_str!("../worker-hive.example.toml"));
+}
+
+/// What the examples set only as an illustration is valid too.
+#[test]
+fn illustrations() {
+    let uncomment = |text: String| text.replace("\n# Example: ", "\n");
+    let gateway = settings::<GatewaySettings>(&uncomment(example::<GatewaySettings>()));
+    assert_eq!(gateway["threads"], 4);
+    let hive = settings::<HiveSettings>(&uncomment(example::<HiveSettings>()));
+    assert_eq!(hive["telegram"]["api_hash"], "[secret]");
+}

@@ -1,0 +1,256 @@
+//! What is refused, and in which words: each case is a change to a good file and the first line of the refusal.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking, in its helpers too")]
+
+use config::{ConfigError, GatewaySettings, HiveSettings, Settings, load, parse};
+use std::path::Path;
+
+const GATEWAY: &str = r#"listen = [{ address = "127.0.0.1:8080" }]
+[hive]
+token = "the-token"
+[cache]
+folder = "/cache"
+[[tenant]]
+id = "one"
+domains = ["one.example", "*.one.example"]
+[tenant.link]
+secrets = [{ id = "1", secret = "the-secret" }]
+"#;
+
+const HIVE: &str = r#"token = "the-token"
+[telegram]
+api_id = 1
+data_centres = [{ id = 2, address = "127.0.0.1:4430" }]
+[pool]
+chunk = "512KiB"
+"#;
+
+fn refusal<T: Settings>(text: &str) -> String {
+    match parse::<T>(text, Path::new("f.toml")) {
+        Ok(_) => "accepted".to_owned(),
+        Err(error) => error.to_string(),
+    }
+}
+
+/// (text to replace, its replacement, the refusal)
+type Case = (&'static str, &'static str, &'static str);
+
+fn check<T: Settings>(good: &str, cases: &[Case]) {
+    assert_eq!(refusal::<T>(good), "accepted");
+    for (from, to, expected) in cases {
+        assert!(good.contains(from), "{from}");
+        let refusal = refusal::<T>(&good.replacen(from, to, 1));
+        assert_eq!(refusal, *expected, "with {to:?} for {from:?}");
+        assert!(!refusal.contains("the-token") && !refusal.contains("the-secret"));
+    }
+}
+
+#[test]
+fn gateway() {
+    check::<GatewaySettings>(
+        GATEWAY,
+        &[
+            // Unknown and missing keys.
+            ("folder", "foldr", "f.toml:5: cache.foldr: unknown key; did you mean `cache.folder`?"),
+            ("[cache]", "[cahce]", "f.toml:4: cahce: unknown key; did you mean `cache`?"),
+            (
+                "folder = \"/cache\"",
+                "keepalive = \"1s\"",
+                "f.toml:5: cache.keepalive: unknown key; did you mean `limits.keepalive`?",
+            ),
+            (
+                "address =",
+                "adress =",
+                "f.toml:1: listen[0].adress: unknown key; did you mean `listen[0].address`?\nf.toml:1: listen[0].address: is required",
+            ),
+            (
+                "secret =",
+                "key =",
+                "f.toml:10: tenant[0].link.secrets[0].key: unknown key; did you mean `listen[].tls.key`?\nf.toml:10: tenant[0].link.secrets[0].secret: is required",
+            ),
+            ("token = \"the-token\"\n", "", "f.toml:2: hive.token: is required"),
+            ("id = \"one\"\n", "", "f.toml:6: tenant[0].id: is required"),
+            (
+                "token = \"the-token\"",
+                "token = { flie = \"/x\" }",
+                "f.toml:3: hive.token.flie: unknown key; did you mean `hive.token.file`?",
+            ),
+            // Syntax and types.
+            ("[cache]", "[cache", "f.toml:4: unclosed table, expected `]`"),
+            ("token = \"the-token\"", "token = the-token", "f.toml:3: invalid boolean, expected `true`"),
+            ("token = \"the-token\"", "token = 12345", "f.toml:3: hive.token: a secret must be text in quotes"),
+            (
+                "token = \"the-token\"",
+                "token = [\"the-token\"]",
+                "f.toml:3: hive.token: invalid type: sequence, expected a secret: \"text\", { file = \"/path\" } or { env = \"NAME\" }",
+            ),
+            (
+                "token = \"the-token\"",
+                "token = { env = \"HOME\", file = \"/x\" }",
+                "f.toml:3: hive.token: a secret has either `file` or `env`",
+            ),
+            (
+                "folder = \"/cache\"",
+                "max_size = 10",
+                "f.toml:5: cache.max_size: invalid type: integer `10`, expected a size with its unit, such as \"64KiB\"",
+            ),
+            (
+                "folder = \"/cache\"",
+                "metadata_ttl = \"30\"",
+                "f.toml:5: cache.metadata_ttl: not a time; write a whole number and ms, s, m, h or d, such as \"30s\"",
+            ),
+            (
+                "folder = \"/cache\"",
+                "max_run = -1",
+                "f.toml:5: cache.max_run: invalid value: integer `-1`, expected u32",
+            ),
+            (
+                "127.0.0.1:8080",
+                "localhost:8080",
+                "f.toml:1: listen[0].address: not an address to listen on; write \"127.0.0.1:8080\", \"[::1]:8080\" or \"unix:/path\"",
+            ),
+            (
+                "[cache]",
+                "[log]\naccess = \"syslog\"\n[cache]",
+                "f.toml:5: log.access: unknown variant `syslog`, expected one of `stdout`, `stderr`, `off`, `file`",
+            ),
+            (
+                "*.one.example",
+                "*one.example",
+                "f.toml:8: tenant[0].domains[1]: not a domain; write \"films.example.com\", \"*.example.com\" or \"*\", without port (names in other scripts as xn--…)",
+            ),
+            (
+                "[cache]",
+                "[limits]\nmax_ranges = 0\nkeepalive = \"0s\"\n[cache]",
+                "f.toml:5: limits.max_ranges: must be from 1 to 1000\nf.toml:6: limits.keepalive: must be more than 0s",
+            ),
+            // Bounds.
+            (
+                "listen = [{ address = \"127.0.0.1:8080\" }]",
+                "listen = []",
+                "f.toml:1: listen: needs at least one address",
+            ),
+            (
+                "8080\" }",
+                "8080\" }, { address = \"tcp:127.0.0.1:8080\" }",
+                "f.toml:1: listen[1].address: is listened on already",
+            ),
+            ("8080", "9090", "f.toml:1: listen[0].address: is the address of admin"),
+            (
+                "8080\"",
+                "8080\", tls = { certificate = \"c.pem\", key = \"/k.pem\" }",
+                "f.toml:1: listen[0].tls.certificate: must be an absolute path",
+            ),
+            ("\"the-token\"", "\"the token\"", "f.toml:3: hive.token: must be visible ASCII without spaces"),
+            ("\"the-token\"", "\"\"", "f.toml:3: hive.token: the secret is empty"),
+            (
+                "\"the-token\"",
+                "{ env = \"STREAMVAULT_NOT_SET\" }",
+                "f.toml:3: hive.token: the environment variable STREAMVAULT_NOT_SET, which should hold the secret, is not set",
+            ),
+            (
+                "\"the-token\"",
+                "{ file = \"token\" }",
+                "f.toml:3: hive.token: the secret's file token must be given by an absolute path",
+            ),
+            ("\"/cache\"", "\"cache\"", "f.toml:5: cache.folder: must be an absolute path"),
+            (
+                "folder = \"/cache\"",
+                "slice_size = \"96KiB\"",
+                "f.toml:5: cache.slice_size: must be a power of two from 64KiB to 8MiB",
+            ),
+            (
+                "folder = \"/cache\"",
+                "slice_size = \"32KiB\"",
+                "f.toml:5: cache.slice_size: must be a power of two from 64KiB to 8MiB",
+            ),
+            (
+                "folder = \"/cache\"",
+                "max_size = \"1KiB\"",
+                "f.toml:5: cache.max_size: must be at least cache.slice_size",
+            ),
+            ("folder = \"/cache\"", "first_run = 33", "f.toml:5: cache.first_run: must be from 1 to cache.max_run"),
+            ("id = \"one\"", "id = \"One\"", "f.toml:7: tenant[0].id: must be 1 to 64 of a-z, 0-9, \"-\" and \"_\""),
+            (
+                "\"*.one.example\"",
+                "\"ONE.example\"",
+                "f.toml:8: tenant[0].domains[1]: one.example leads to tenant[0] already",
+            ),
+            ("[\"one.example\", \"*.one.example\"]", "[]", "f.toml:8: tenant[0].domains: needs at least one domain"),
+            (
+                "[tenant.link]",
+                "[tenant.link]\nexpression = \"$secure_link_expires$uri hunter2\"",
+                "f.toml:10: tenant[0].link.expression: must contain $secret, in the place of the secret",
+            ),
+            (
+                "[tenant.link]",
+                "[tenant.link]\nexpires_parameter = \"MD5\"",
+                "f.toml:10: tenant[0].link.expires_parameter: must differ from token_parameter",
+            ),
+            (
+                "[{ id = \"1\", secret = \"the-secret\" }]",
+                "[]",
+                "f.toml:10: tenant[0].link.secrets: needs at least one secret",
+            ),
+            (
+                "the-secret\" }",
+                "the-secret\" }, { id = \"1\", secret = \"x\" }",
+                "f.toml:10: tenant[0].link.secrets[1].id: is the id of another secret already",
+            ),
+        ],
+    );
+    let second = "[[tenant]]\nid = \"one\"\ndomains = [\"one.example\"]\nlink = { secrets = [{ id = \"1\", secret = \"x\" }] }\n";
+    assert_eq!(
+        refusal::<GatewaySettings>(&format!("{GATEWAY}{second}")),
+        "f.toml:12: tenant[1].id: is the id of tenant[0] already\n\
+         f.toml:13: tenant[1].domains[0]: one.example leads to tenant[0] already"
+    );
+    assert_eq!(refusal::<GatewaySettings>(""), "f.toml:1: hive: is required\nf.toml:1: tenant: is required");
+}
+
+#[test]
+fn worker_hive() {
+    check::<HiveSettings>(
+        HIVE,
+        &[
+            ("token", "tokens", "f.toml:1: tokens: unknown key; did you mean `token`?\nf.toml:1: token: is required"),
+            ("api_id = 1", "api_id = 0", "f.toml:3: telegram.api_id: must be more than 0"),
+            (
+                "api_id = 1",
+                "api_id = 4294967296",
+                "f.toml:3: telegram.api_id: invalid value: integer `4294967296`, expected i32",
+            ),
+            ("id = 2", "id = 0", "f.toml:4: telegram.data_centres[0].id: must be from 1 to 99999"),
+            (
+                "4430\" }",
+                "4430\" }, { id = 2, address = \"127.0.0.1:1\" }",
+                "f.toml:4: telegram.data_centres[1].id: is there already",
+            ),
+            (":4430", ":0", "f.toml:4: telegram.data_centres[0].address: must have a port other than 0"),
+            ("\"512KiB\"", "\"1MiB\"", "f.toml:6: pool.chunk: must be a power of two from 4KiB to 512KiB"),
+            ("\"512KiB\"", "\"32KiB\"", "f.toml:5: pool.first_chunk: must be a power of two from 4KiB to pool.chunk"),
+            (
+                "chunk = \"512KiB\"",
+                "window_max = 0",
+                "f.toml:5: pool.window_start: must be from 1 to pool.window_max\nf.toml:6: pool.window_max: must be from 1 to 64",
+            ),
+            (
+                "chunk = \"512KiB\"",
+                "call_timeout = \"31s\"",
+                "f.toml:5: pool.chunk_deadline: must be at least pool.call_timeout",
+            ),
+            ("[telegram]", "listen = \"127.0.0.1:9091\"\n[telegram]", "f.toml:2: listen: is the address of admin"),
+            ("[telegram]", "[store]\nfolder = \"x\"\n[telegram]", "f.toml:3: store.folder: must be an absolute path"),
+        ],
+    );
+}
+
+#[test]
+fn a_file_that_is_not_there() {
+    match load::<GatewaySettings>(Path::new("/nowhere/gateway.toml")) {
+        Err(error @ ConfigError::Unreadable { .. }) => {
+            assert!(error.to_string().starts_with("/nowhere/gateway.toml: can't be read: "), "{error}");
+        }
+        other => panic!("{other:?}"),
+    }
+}
