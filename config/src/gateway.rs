@@ -18,8 +18,8 @@ use std::path::PathBuf;
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GatewaySettings {
-    /// Where viewers connect: addresses of the form 127.0.0.1:8080, [::]:443 or unix:/path, each with TLS if it has
-    /// a certificate, as in { address = "[::]:443", tls = { certificate = "/path.pem", key = "/path.key" } }.
+    /// Where viewers connect: addresses of the form 127.0.0.1:8080, 0.0.0.0:443 or unix:/path, each with TLS if it has
+    /// a certificate, as in { address = "0.0.0.0:443", tls = { certificate = "/path.pem", key = "/path.key" } }.
     #[serde(default = "default_listen")]
     pub listen: Vec<Listener>,
     /// Threads that serve viewers. If unset, one for each core.
