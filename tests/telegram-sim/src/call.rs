@@ -1,0 +1,204 @@
+//! One call from its bytes to its answer: faults first, then the API, then the packet.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use grammers_tl_types::{Serializable, enums, types};
+
+use crate::api;
+use crate::connection::Manner;
+use crate::content::Content;
+use crate::faults::{Asked, Fault};
+use crate::message::{Outgoing, pack};
+use crate::session::{Query, file_question, unwrap};
+use crate::state::{KeyEntry, Shared};
+use crate::world::Account;
+
+/// Answers longer than this are packed, file bytes excepted, as Telegram does.
+const PACK_FROM: usize = 1024;
+
+/// Who calls, and where.
+pub(crate) struct Call<'a> {
+    pub(crate) shared: &'a Shared,
+    pub(crate) dc: i32,
+    pub(crate) entry: &'a Arc<KeyEntry>,
+    pub(crate) session: i64,
+}
+
+/// The account a call is made by.
+pub(crate) struct Caller {
+    pub(crate) index: usize,
+    pub(crate) account: Account,
+    pub(crate) imported: bool,
+}
+
+/// An error as RPC answers carry it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    pub(crate) code: i32,
+    pub(crate) name: String,
+}
+
+/// An answer.
+pub(crate) enum Answer {
+    /// A serialised object.
+    Object(Vec<u8>),
+    /// A part of a document, read straight into the packet.
+    File { content: Content, mime: String, date: i32, offset: u64, length: usize },
+}
+
+/// What becomes of a call.
+pub(crate) enum Outcome {
+    Packet { packet: Vec<u8>, account: Option<usize>, manner: Manner, late: Duration },
+    Error(i32),
+    Close,
+    Nothing,
+}
+
+impl Refusal {
+    pub(crate) fn new(code: i32, name: impl Into<String>) -> Self {
+        Self { code, name: name.into() }
+    }
+
+    pub(crate) fn bad(name: &str) -> Self {
+        Self::new(400, name)
+    }
+
+    pub(crate) fn unregistered() -> Self {
+        Self::new(401, "AUTH_KEY_UNREGISTERED")
+    }
+}
+
+impl Call<'_> {
+    /// The account that is signed in with this key, if any.
+    pub(crate) fn caller(&self) -> Option<Caller> {
+        let (index, imported) = self.entry.account()?;
+        let account = self.shared.live.read().accounts.get(index)?.clone();
+        Some(Caller { index, account, imported })
+    }
+}
+
+/// Runs a call.
+pub(crate) fn run(call: &Call<'_>, packet_id: i64, id: i64, body: &[u8]) -> Outcome {
+    let caller = call.caller();
+    let mut manner = Manner::Whole;
+    let mut late = Duration::ZERO;
+    let answer = match unwrap(body) {
+        Err(_) => Err(Refusal::bad("INPUT_REQUEST_INVALID")),
+        Ok(query) => {
+            if let Some(layer) = query.layer {
+                call.entry.set_layer(layer);
+            }
+            match fault(call, caller.as_ref(), &query) {
+                None => api::answer(call, caller.as_ref(), &query),
+                Some(Fault::FloodWait(seconds)) => Err(Refusal::new(420, format!("FLOOD_WAIT_{seconds}"))),
+                Some(Fault::FloodPremiumWait(seconds)) => match &caller {
+                    Some(caller) if caller.account.premium => api::answer(call, Some(caller), &query),
+                    _ => Err(Refusal::new(420, format!("FLOOD_PREMIUM_WAIT_{seconds}"))),
+                },
+                Some(Fault::ReferenceExpired) => Err(Refusal::bad("FILE_REFERENCE_EXPIRED")),
+                Some(Fault::Migrate(dc)) => Err(Refusal::new(303, format!("FILE_MIGRATE_{dc}"))),
+                Some(Fault::Error(code, name)) => Err(Refusal::new(code, name)),
+                Some(Fault::KeyUnregistered) => Err(Refusal::unregistered()),
+                Some(Fault::UserDeactivated) => Err(Refusal::new(401, "USER_DEACTIVATED")),
+                Some(Fault::Drop) => return Outcome::Close,
+                Some(Fault::Silence) => return Outcome::Nothing,
+                Some(Fault::Transport(code)) => return Outcome::Error(code),
+                Some(Fault::WrongSalt) => return wrong_salt(call, packet_id),
+                Some(Fault::Truncate) => {
+                    manner = Manner::Half;
+                    api::answer(call, caller.as_ref(), &query)
+                }
+                Some(Fault::Slow(rate)) => {
+                    manner = Manner::Slowly(rate.max(1));
+                    api::answer(call, caller.as_ref(), &query)
+                }
+                Some(Fault::Delay(milliseconds)) => {
+                    late = Duration::from_millis(milliseconds);
+                    api::answer(call, caller.as_ref(), &query)
+                }
+            }
+        }
+    };
+    let packet = packet(call, id, answer);
+    Outcome::Packet { packet, account: caller.map(|caller| caller.index), manner, late }
+}
+
+/// Counts the call and asks the rules about it.
+fn fault(call: &Call<'_>, caller: Option<&Caller>, query: &Query<'_>) -> Option<Fault> {
+    let name = caller.map(|caller| caller.account.name.as_str());
+    call.shared.counters.called(query.method, name.unwrap_or_default(), call.dc);
+    let file = file_question(query);
+    let document = file.as_ref().and_then(|file| match &file.location {
+        enums::InputFileLocation::InputDocumentFileLocation(location) => Some(location.id),
+        _ => None,
+    });
+    let offset = file.as_ref().and_then(|file| u64::try_from(file.offset).ok());
+    if let (Some(document), Some(offset), Some(file)) = (document, offset, &file) {
+        call.shared.counters.chunk_asked(document, offset, file.limit.max(0) as u64);
+    }
+    let asked = Asked { method: query.method, account: name, dc: call.dc, offset, document };
+    let fault = call.shared.faults.decide(&asked);
+    if fault.is_some() {
+        call.shared.counters.faulted();
+    }
+    fault
+}
+
+fn wrong_salt(call: &Call<'_>, packet_id: i64) -> Outcome {
+    call.entry.spoil_salts();
+    let notice = types::BadServerSalt {
+        bad_msg_id: packet_id,
+        bad_msg_seqno: 0,
+        error_code: 48,
+        new_server_salt: call.entry.salt(call.shared.seed),
+    };
+    let mut out = begin(call, 64);
+    enums::BadMsgNotification::BadServerSalt(notice).serialize(out.body());
+    let packet = out.seal(&call.entry.key);
+    Outcome::Packet { packet, account: None, manner: Manner::Whole, late: Duration::ZERO }
+}
+
+fn begin(call: &Call<'_>, capacity: usize) -> Outgoing {
+    let id = call.shared.message_ids.next(true);
+    Outgoing::begin(call.entry.salt(call.shared.seed), call.session, id, true, capacity)
+}
+
+fn packet(call: &Call<'_>, id: i64, answer: Result<Answer, Refusal>) -> Vec<u8> {
+    let length = match &answer {
+        Ok(Answer::Object(object)) => object.len(),
+        Ok(Answer::File { length, .. }) => *length,
+        Err(_) => 0,
+    };
+    let mut out = begin(call, length + 64);
+    out.result_of(id);
+    let refused = match answer {
+        Ok(Answer::Object(object)) if object.len() > PACK_FROM => {
+            out.body().extend_from_slice(&pack(&object));
+            None
+        }
+        Ok(Answer::Object(object)) => {
+            out.body().extend_from_slice(&object);
+            None
+        }
+        Ok(Answer::File { content, mime, date, offset, length }) => {
+            let before = out.body().len();
+            api::write_file(out.body(), &content, &mime, date, offset, length).err().map(|error| {
+                tracing::error!(%error, offset, length, "a document can't be read");
+                out.body().truncate(before);
+                Refusal::new(500, "INTERNAL")
+            })
+        }
+        Err(refusal) => Some(refusal),
+    };
+    if let Some(Refusal { code, name }) = refused {
+        enums::RpcError::Error(types::RpcError { error_code: code, error_message: name }).serialize(out.body());
+    }
+    out.seal(&call.entry.key)
+}
+
+impl From<crate::message::Malformed> for Refusal {
+    fn from(_: crate::message::Malformed) -> Self {
+        Self::bad("INPUT_REQUEST_INVALID")
+    }
+}

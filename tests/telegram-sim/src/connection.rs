@@ -1,0 +1,203 @@
+//! One client's connection: bytes in, packets out, and the pace at which they leave.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::net::tcp::OwnedWriteHalf;
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::time::{Instant, sleep, sleep_until};
+use tracing::debug;
+
+use crate::faults::Reachability;
+use crate::session::Session;
+use crate::shape::Pipe;
+use crate::state::Shared;
+use crate::transport::{Decoder, Encoder};
+
+/// Answers under way on one connection; more are left in the socket, as on a busy server.
+const MAX_UNDER_WAY: usize = 64;
+/// Finished packets that wait for the wire.
+const MAX_WAITING: usize = 8;
+/// Longest stretch that's written at once on a wire of limited width.
+const PIECE: usize = 16 * 1024;
+
+/// What the wire is told to do.
+pub(crate) enum Send {
+    /// Speak this transport; comes before anything else.
+    Speak(Encoder),
+    /// A packet, with room for the transport's header in front, that counts against this account's width.
+    Packet { packet: Vec<u8>, account: Option<usize>, manner: Manner },
+    /// A transport error; the connection closes.
+    Error(i32),
+    /// Close.
+    Close,
+}
+
+/// How a packet is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Manner {
+    Whole,
+    /// Half of it, then close.
+    Half,
+    /// At this many bytes a second.
+    Slowly(u64),
+}
+
+/// The sending side of a connection, as answers use it.
+#[derive(Clone)]
+pub(crate) struct Wire {
+    sender: mpsc::Sender<Send>,
+    pub(crate) under_way: Arc<Semaphore>,
+}
+
+impl Wire {
+    /// Queues; a connection that's gone swallows it.
+    pub(crate) async fn send(&self, what: Send) {
+        let _ = self.sender.send(what).await;
+    }
+}
+
+/// Serves a connection until either side closes it.
+pub(crate) async fn serve(
+    shared: Arc<Shared>,
+    dc: i32,
+    stream: TcpStream,
+    mut reachability: watch::Receiver<Reachability>,
+) {
+    shared.counters.opened(dc);
+    // Packets are written whole; waiting for more to fill a segment would only add time.
+    let _ = stream.set_nodelay(true);
+    let rtt = shared.shape.read().rtt_ms;
+    if rtt > 0 {
+        // Loopback connects at once; over a real network a connection costs a round trip before the first byte.
+        sleep(Duration::from_millis(rtt)).await;
+    }
+    let (mut reader, writer) = stream.into_split();
+    let (sender, receiver) = mpsc::channel(MAX_WAITING);
+    let wire = Wire { sender, under_way: Arc::new(Semaphore::new(MAX_UNDER_WAY)) };
+    let mut writing = tokio::spawn(write(Arc::clone(&shared), writer, receiver));
+    let mut session = Session::new(Arc::clone(&shared), dc, wire.clone());
+    let mut decoder = Decoder::default();
+    let mut spoken = false;
+    let mut buffer = vec![0; 64 * 1024];
+    loop {
+        let now = *reachability.borrow_and_update();
+        if now == Reachability::Refused {
+            break;
+        }
+        let read = tokio::select! {
+            _ = &mut writing => break,
+            changed = reachability.changed() => match changed {
+                Ok(()) => continue,
+                Err(_) => break,
+            },
+            () = sleep_until(session.deadline()) => break,
+            read = reader.read(&mut buffer) => read,
+        };
+        let count = match read {
+            Ok(0) | Err(_) => break,
+            Ok(count) => count,
+        };
+        if now == Reachability::Silent {
+            continue;
+        }
+        decoder.push(&buffer[..count]);
+        if let Err(error) = take_packets(&mut decoder, &mut session, &wire, &mut spoken).await {
+            debug!(dc, %error, "closing a connection");
+            break;
+        }
+    }
+    writing.abort();
+    shared.counters.closed(dc);
+}
+
+async fn take_packets(
+    decoder: &mut Decoder,
+    session: &mut Session,
+    wire: &Wire,
+    spoken: &mut bool,
+) -> Result<(), Closed> {
+    if !*spoken && let Some(encoder) = decoder.encoder().map_err(|error| Closed(error.to_string()))? {
+        *spoken = true;
+        wire.send(Send::Speak(encoder)).await;
+    }
+    while let Some(packet) = decoder.next().map_err(|error| Closed(error.to_string()))? {
+        session.take(packet).await?;
+    }
+    Ok(())
+}
+
+/// Why the server closes a connection.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Closed(pub(crate) String);
+
+async fn write(shared: Arc<Shared>, mut socket: OwnedWriteHalf, mut receiver: mpsc::Receiver<Send>) {
+    let mut pipe = Pipe::default();
+    let mut encoder = None;
+    while let Some(what) = receiver.recv().await {
+        let done = match (what, &mut encoder) {
+            (Send::Speak(spoken), _) => {
+                encoder = Some(spoken);
+                Ok(true)
+            }
+            (Send::Packet { mut packet, account, manner }, Some(encoder)) => {
+                let start = encoder.frame(&mut packet);
+                let frame = &packet[start..];
+                match manner {
+                    Manner::Whole => paced(&shared, &mut socket, &mut pipe, frame, account, 0).await.map(|()| true),
+                    Manner::Slowly(rate) => {
+                        paced(&shared, &mut socket, &mut pipe, frame, account, rate).await.map(|()| true)
+                    }
+                    Manner::Half => {
+                        let half = &frame[..frame.len() / 2];
+                        paced(&shared, &mut socket, &mut pipe, half, account, 0).await.map(|()| false)
+                    }
+                }
+            }
+            (Send::Error(code), Some(encoder)) => socket.write_all(&encoder.error(code)).await.map(|()| false),
+            (Send::Close, _) | (_, None) => Ok(false),
+        };
+        if !matches!(done, Ok(true)) {
+            break;
+        }
+    }
+    let _ = socket.shutdown().await;
+}
+
+/// Writes a frame no faster than the connection's and the account's width and `rate` allow (0: any).
+async fn paced(
+    shared: &Shared,
+    socket: &mut OwnedWriteHalf,
+    pipe: &mut Pipe,
+    frame: &[u8],
+    account: Option<usize>,
+    rate: u64,
+) -> std::io::Result<()> {
+    let (width, account_width) = {
+        let shape = shared.shape.read();
+        (shape.connection_bytes_per_second, shape.account_bytes_per_second)
+    };
+    let narrowest = [width, account_width, rate].into_iter().filter(|&rate| rate > 0).min();
+    let Some(narrowest) = narrowest else { return socket.write_all(frame).await };
+    let mut trickle = Pipe::default();
+    // Fifty pieces a second at most, so that a narrow wire doesn't deliver in lumps.
+    let piece = usize::try_from(narrowest / 50).unwrap_or(PIECE).clamp(1, PIECE);
+    for part in frame.chunks(piece) {
+        let now = shared.elapsed();
+        let mut out = pipe.push(now, part.len(), width).max(trickle.push(now, part.len(), rate));
+        if let Some(account) = account {
+            out = out.max(shared.through_account_pipe(account, part.len()));
+        }
+        sleep_until(shared.start + out).await;
+        socket.write_all(part).await?;
+    }
+    Ok(())
+}
+
+/// When an answer to something asked now is due.
+pub(crate) fn due(shared: &Shared) -> Instant {
+    Instant::now() + Duration::from_millis(shared.shape.read().rtt_ms)
+}

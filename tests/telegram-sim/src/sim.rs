@@ -1,0 +1,351 @@
+//! A running simulation: its listeners, and the handles that tests hold it by.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+use tokio::sync::watch;
+use tracing::info;
+
+use crate::connection::serve;
+use crate::counters::Counters;
+use crate::derive;
+use crate::faults::{Faults, Reachability};
+use crate::shape::Shape;
+use crate::state::Shared;
+use crate::world::{Document, World, chat_id};
+
+/// Why a simulation didn't start, or an edit wasn't made.
+#[derive(Debug, thiserror::Error)]
+pub enum SimError {
+    /// A listener or the runtime couldn't be set up.
+    #[error("{what}: {source}")]
+    Io {
+        /// What was being done.
+        what: String,
+        /// What went wrong.
+        source: io::Error,
+    },
+    /// The world contradicts itself.
+    #[error("the world is wrong: {0}")]
+    World(String),
+    /// An edit names something that isn't there.
+    #[error("there is no {0}")]
+    NotFound(String),
+}
+
+/// Where a data-centre listens.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DcAddress {
+    /// The data-centre.
+    pub id: i32,
+    /// Always loopback.
+    pub ip: String,
+    /// Its port.
+    pub port: u16,
+}
+
+/// Everything a client needs to be signed in as an account without having signed in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionSeed {
+    /// The account's name.
+    pub account: String,
+    /// Telegram's id.
+    pub user_id: i64,
+    /// Whether it's a bot.
+    pub bot: bool,
+    /// Whether it has Telegram Premium.
+    #[serde(default)]
+    pub premium: bool,
+    /// Where it's signed in.
+    pub home_dc: i32,
+    /// All data-centres.
+    pub dcs: Vec<DcAddress>,
+    /// Per data-centre, 256 bytes in hexadecimal. Only the key at home is sure to be signed in; on the others an
+    /// authorization may have to be imported first.
+    pub auth_keys: BTreeMap<i32, String>,
+    /// The API id to send.
+    pub api_id: i32,
+    /// The API hash to send.
+    #[serde(default)]
+    pub api_hash: String,
+}
+
+impl SessionSeed {
+    /// The key for a data-centre; `None` when there's none or it isn't 256 bytes of hexadecimal.
+    pub fn auth_key(&self, dc: i32) -> Option<[u8; 256]> {
+        let text = self.auth_keys.get(&dc)?;
+        let mut key = [0; 256];
+        if text.len() != 2 * key.len() {
+            return None;
+        }
+        for (index, byte) in key.iter_mut().enumerate() {
+            *byte = u8::from_str_radix(text.get(2 * index..2 * index + 2)?, 16).ok()?;
+        }
+        Some(key)
+    }
+}
+
+/// A message that carries a document.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Placed {
+    /// The channel, `-100…`.
+    pub chat_id: i64,
+    /// The message.
+    pub message_id: i32,
+    /// The document.
+    pub document: i64,
+    /// Length in bytes.
+    pub size: u64,
+    /// The data-centre that has the bytes.
+    pub dc: i32,
+    /// Media type.
+    pub mime: String,
+    /// File name.
+    pub name: String,
+}
+
+/// A running simulation. It has its own threads, so that it answers whatever the test's runtime is doing; dropping it
+/// closes every connection.
+pub struct Sim {
+    shared: Arc<Shared>,
+    reachability: BTreeMap<i32, watch::Sender<Reachability>>,
+    runtime: Option<Runtime>,
+}
+
+impl Sim {
+    /// Starts a world on free loopback ports.
+    ///
+    /// # Errors
+    /// [`SimError::World`] when the world contradicts itself, [`SimError::Io`] when no port can be had.
+    pub fn start(world: World) -> Result<Self, SimError> {
+        Self::start_on(world, Shape::default(), 0)
+    }
+
+    /// Starts a world with a shape; data-centre number `n` of the list listens on `base_port + n`, or anywhere when
+    /// `base_port` is 0.
+    ///
+    /// # Errors
+    /// As [`Sim::start`].
+    pub fn start_on(world: World, shape: Shape, base_port: u16) -> Result<Self, SimError> {
+        let io = |what: &str| {
+            let what = what.to_owned();
+            move |source| SimError::Io { what, source }
+        };
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .thread_name("telegram-sim")
+            // Requests nest objects; a stranger chooses how deep.
+            .thread_stack_size(8 << 20)
+            .worker_threads(std::thread::available_parallelism().map_or(2, |cores| cores.get().clamp(2, 8)))
+            .enable_all()
+            .build()
+            .map_err(io("starting threads"))?;
+        let entered = runtime.enter();
+        let data_centres = world.data_centres.clone();
+        let shared = Arc::new(Shared::new(world, shape));
+        let mut addresses = BTreeMap::new();
+        let mut reachability = BTreeMap::new();
+        for (index, &dc) in data_centres.iter().enumerate() {
+            let port = if base_port == 0 { 0 } else { base_port.saturating_add(index as u16) };
+            // Bound in the blocking way: this may be called from a test's own runtime.
+            let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, port))
+                .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
+                .and_then(TcpListener::from_std)
+                .map_err(io(&format!("listening on port {port} for data-centre {dc}")))?;
+            let address = listener.local_addr().map_err(io("asking for a port"))?;
+            addresses.insert(dc, address);
+            let (sender, receiver) = watch::channel(Reachability::Up);
+            reachability.insert(dc, sender);
+            runtime.spawn(listen(Arc::clone(&shared), dc, listener, address, receiver));
+            info!(dc, %address, "data-centre listens");
+        }
+        let _ = shared.addresses.set(addresses);
+        drop(entered);
+        Ok(Self { shared, reachability, runtime: Some(runtime) })
+    }
+
+    /// Where a data-centre listens; `None` when there's none of that number.
+    pub fn dc_addr(&self, dc: i32) -> Option<SocketAddr> {
+        self.shared.addresses.get().and_then(|addresses| addresses.get(&dc)).copied()
+    }
+
+    /// Per account, what a client needs to be signed in.
+    pub fn seeds(&self) -> Vec<SessionSeed> {
+        let live = self.shared.live.read();
+        let addresses = self.shared.addresses.get();
+        let address =
+            |(&id, address): (&i32, &SocketAddr)| DcAddress { id, ip: address.ip().to_string(), port: address.port() };
+        let dcs: Vec<_> = addresses.map(|all| all.iter().map(address).collect()).unwrap_or_default();
+        let key = |user_id: i64, dc: i32| (dc, derive::hex(&derive::auth_key(self.shared.seed, user_id, dc)));
+        let seed = |account: &crate::world::Account| SessionSeed {
+            account: account.name.clone(),
+            user_id: account.user_id,
+            bot: account.bot,
+            premium: account.premium,
+            home_dc: account.home_dc,
+            dcs: dcs.clone(),
+            auth_keys: live.data_centres.iter().map(|&dc| key(account.user_id, dc)).collect(),
+            api_id: live.api_id,
+            api_hash: live.api_hash.clone(),
+        };
+        live.accounts.iter().map(seed).collect()
+    }
+
+    /// The rules of faults.
+    pub fn faults(&self) -> &Faults {
+        &self.shared.faults
+    }
+
+    /// The counters.
+    pub fn counters(&self) -> &Counters {
+        &self.shared.counters
+    }
+
+    /// The shape in force.
+    pub fn shape(&self) -> Shape {
+        *self.shared.shape.read()
+    }
+
+    /// Changes the shape, for connections that exist too.
+    pub fn set_shape(&self, shape: Shape) {
+        *self.shared.shape.write() = shape;
+    }
+
+    /// Changes whether a data-centre can be reached; `false` when there's none of that number.
+    pub fn set_reachability(&self, dc: i32, reachability: Reachability) -> bool {
+        self.reachability.get(&dc).map(|sender| sender.send_replace(reachability)).is_some()
+    }
+
+    /// The world as it stands, and edits of it.
+    pub fn world(&self) -> WorldEdit<'_> {
+        WorldEdit { shared: &self.shared }
+    }
+
+    /// Stops. Dropping does the same.
+    pub fn shutdown(self) {}
+}
+
+impl Drop for Sim {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            // Not the blocking kind: tests drop this inside their own runtime.
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// Accepts connections for one data-centre, and stops listening while it's to be refused.
+async fn listen(
+    shared: Arc<Shared>,
+    dc: i32,
+    listener: TcpListener,
+    address: SocketAddr,
+    mut reachability: watch::Receiver<Reachability>,
+) {
+    let mut listener = Some(listener);
+    loop {
+        let refused = *reachability.borrow_and_update() == Reachability::Refused;
+        if refused {
+            listener = None;
+        } else if listener.is_none() {
+            listener = TcpListener::bind(address).await.ok();
+        }
+        let accepted = tokio::select! {
+            changed = reachability.changed() => match changed {
+                Ok(()) => continue,
+                Err(_) => return,
+            },
+            accepted = accept(listener.as_ref()) => accepted,
+        };
+        if let Ok((stream, _)) = accepted {
+            tokio::spawn(serve(Arc::clone(&shared), dc, stream, reachability.clone()));
+        }
+    }
+}
+
+async fn accept(listener: Option<&TcpListener>) -> io::Result<(tokio::net::TcpStream, SocketAddr)> {
+    match listener {
+        Some(listener) => listener.accept().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The live world, as tests read and change it.
+pub struct WorldEdit<'a> {
+    shared: &'a Shared,
+}
+
+impl WorldEdit<'_> {
+    /// All messages that carry a document.
+    pub fn documents(&self) -> Vec<Placed> {
+        let live = self.shared.live.read();
+        let mut placed = Vec::new();
+        for channel in live.channels.values() {
+            for message in channel.messages.values() {
+                let Some(found) = message.document.and_then(|id| live.document(id)) else { continue };
+                let document = &found.document;
+                placed.push(Placed {
+                    chat_id: chat_id(channel.id),
+                    message_id: message.id,
+                    document: document.id,
+                    size: document.size,
+                    dc: document.dc,
+                    mime: document.mime.clone(),
+                    name: document.name.clone(),
+                });
+            }
+        }
+        placed
+    }
+
+    /// Puts another document under a message, as editing it does; returns the new document's id. References to the
+    /// old one stay good until they are expired.
+    ///
+    /// # Errors
+    /// [`SimError::NotFound`] when there's no such message.
+    pub fn replace_document(&self, chat: i64, message: i32, document: Document) -> Result<i64, SimError> {
+        let mut live = self.shared.live.write();
+        let id = live.add_document(document);
+        let channel = live.channel_of_chat(chat).ok_or_else(|| not_found(chat, message))?;
+        let found = channel.messages.get_mut(&message).ok_or_else(|| not_found(chat, message))?;
+        found.document = Some(id);
+        found.edit_date = Some(crate::clock::unix_now());
+        channel.pts += 1;
+        Ok(id)
+    }
+
+    /// Deletes a message.
+    ///
+    /// # Errors
+    /// [`SimError::NotFound`] when there's no such message.
+    pub fn delete_message(&self, chat: i64, message: i32) -> Result<(), SimError> {
+        let mut live = self.shared.live.write();
+        let channel = live.channel_of_chat(chat).ok_or_else(|| not_found(chat, message))?;
+        channel.messages.remove(&message).ok_or_else(|| not_found(chat, message))?;
+        channel.pts += 1;
+        Ok(())
+    }
+
+    /// Makes every reference handed out so far expire: of one document, or of all.
+    ///
+    /// # Errors
+    /// [`SimError::NotFound`] when there's no such document.
+    pub fn expire_references(&self, document: Option<i64>) -> Result<(), SimError> {
+        let live = self.shared.live.read();
+        match document {
+            None => live.documents().for_each(|document| document.expire_references()),
+            Some(id) => {
+                live.document(id).ok_or_else(|| SimError::NotFound(format!("document {id}")))?.expire_references();
+            }
+        }
+        Ok(())
+    }
+}
+
+fn not_found(chat: i64, message: i32) -> SimError {
+    SimError::NotFound(format!("message {message} in chat {chat}"))
+}

@@ -1,0 +1,254 @@
+//! What a running simulation knows: keys and who they belong to, exported authorizations, uploads, and the live world.
+
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
+
+use parking_lot::{Mutex, RwLock};
+use tokio::time::Instant;
+
+use crate::clock::{MessageIds, unix_now};
+use crate::counters::Counters;
+use crate::crypto::AuthKey;
+use crate::derive;
+use crate::faults::Faults;
+use crate::live::Live;
+use crate::shape::{Budget, Pipe, Shape};
+use crate::world::World;
+
+/// How many salts a key has at a time, and how long each is the newest.
+pub(crate) const SALTS: i64 = 64;
+const SALT_SECONDS: i32 = 1800;
+
+/// Sessions remembered per key; more than any client keeps alive.
+const SESSIONS: usize = 256;
+
+/// A key that some data-centre knows.
+pub(crate) struct KeyEntry {
+    pub(crate) key: AuthKey,
+    pub(crate) dc: i32,
+    state: Mutex<KeyState>,
+}
+
+#[derive(Default)]
+struct KeyState {
+    account: Option<usize>,
+    imported: bool,
+    layer: i32,
+    /// Salts below this index have gone bad.
+    first_salt: i64,
+    sessions: VecDeque<i64>,
+    /// The permanent key that a temporary one speaks for.
+    permanent: Option<Arc<KeyEntry>>,
+}
+
+impl KeyEntry {
+    fn new(bytes: [u8; 256], dc: i32, account: Option<usize>) -> Arc<Self> {
+        let state = Mutex::new(KeyState { account, ..KeyState::default() });
+        Arc::new(Self { key: AuthKey::new(bytes), dc, state })
+    }
+
+    /// Who is signed in with this key, and whether by an imported authorization.
+    pub(crate) fn account(&self) -> Option<(usize, bool)> {
+        let permanent = {
+            let state = self.state.lock();
+            match &state.permanent {
+                None => return state.account.map(|account| (account, state.imported)),
+                Some(permanent) => Arc::clone(permanent),
+            }
+        };
+        permanent.account()
+    }
+
+    /// Signs an account in, or everybody out.
+    pub(crate) fn sign_in(&self, account: Option<usize>, imported: bool) {
+        let permanent = {
+            let mut state = self.state.lock();
+            match &state.permanent {
+                None => {
+                    state.account = account;
+                    state.imported = imported;
+                    return;
+                }
+                Some(permanent) => Arc::clone(permanent),
+            }
+        };
+        permanent.sign_in(account, imported);
+    }
+
+    /// Lets this temporary key speak for `permanent`. Binding to a key that is itself bound is refused, so that a
+    /// chain of keys, or a ring of them, can't come about.
+    pub(crate) fn bind(&self, permanent: &Arc<KeyEntry>) -> bool {
+        if permanent.key.id() == self.key.id() || permanent.state.lock().permanent.is_some() {
+            return false;
+        }
+        self.state.lock().permanent = Some(Arc::clone(permanent));
+        true
+    }
+
+    pub(crate) fn set_layer(&self, layer: i32) {
+        self.state.lock().layer = layer;
+    }
+
+    /// `true` the first time a session shows up.
+    pub(crate) fn is_new_session(&self, session: i64) -> bool {
+        let sessions = &mut self.state.lock().sessions;
+        if sessions.contains(&session) {
+            return false;
+        }
+        if sessions.len() == SESSIONS {
+            sessions.pop_front();
+        }
+        sessions.push_back(session);
+        true
+    }
+
+    /// Forgets a session; `false` when it was unknown.
+    pub(crate) fn forget_session(&self, session: i64) -> bool {
+        let sessions = &mut self.state.lock().sessions;
+        let before = sessions.len();
+        sessions.retain(|known| *known != session);
+        sessions.len() != before
+    }
+
+    fn salt_at(&self, seed: u64, index: i64) -> i64 {
+        derive::number(seed, "salt", &[self.key.id(), index])
+    }
+
+    /// The salt to use now.
+    pub(crate) fn salt(&self, seed: u64) -> i64 {
+        let first = self.state.lock().first_salt;
+        self.salt_at(seed, first)
+    }
+
+    /// The salts to use from now on, each with the unix second from which on it's the newest.
+    pub(crate) fn salts(&self, seed: u64, count: i64) -> Vec<(i32, i32, i64)> {
+        let first = self.state.lock().first_salt;
+        let now = unix_now();
+        let one = |n: i64| {
+            let since = now + SALT_SECONDS * n as i32;
+            (since, since + 2 * SALT_SECONDS, self.salt_at(seed, first + n))
+        };
+        (0..count.clamp(2, SALTS)).map(one).collect()
+    }
+
+    /// Whether a client may use this salt.
+    pub(crate) fn salt_is_good(&self, seed: u64, salt: i64) -> bool {
+        let first = self.state.lock().first_salt;
+        (first..first + SALTS).any(|index| self.salt_at(seed, index) == salt)
+    }
+
+    /// Makes every salt handed out so far bad.
+    pub(crate) fn spoil_salts(&self) {
+        self.state.lock().first_salt += SALTS;
+    }
+}
+
+/// An authorization on its way to another data-centre.
+pub(crate) struct Export {
+    pub(crate) account: usize,
+    pub(crate) dc: i32,
+}
+
+/// A file being uploaded.
+#[derive(Default)]
+pub(crate) struct Upload {
+    pub(crate) parts: BTreeMap<i32, Vec<u8>>,
+}
+
+/// State that all connections of a simulation share.
+///
+/// Locks are held for a few lines each and never while another is taken, so that there's no order to keep.
+pub(crate) struct Shared {
+    pub(crate) seed: u64,
+    pub(crate) live: RwLock<Live>,
+    pub(crate) faults: Faults,
+    pub(crate) counters: Counters,
+    pub(crate) shape: RwLock<Shape>,
+    pub(crate) message_ids: MessageIds,
+    pub(crate) exports: Mutex<HashMap<Vec<u8>, Export>>,
+    pub(crate) uploads: Mutex<HashMap<(usize, i64), Upload>>,
+    pub(crate) banned: RwLock<HashMap<usize, &'static str>>,
+    pub(crate) addresses: OnceLock<BTreeMap<i32, SocketAddr>>,
+    pub(crate) start: Instant,
+    keys: RwLock<HashMap<(i32, i64), Arc<KeyEntry>>>,
+    destroyed: Mutex<HashSet<(i32, i64)>>,
+    pipes: Mutex<HashMap<usize, Pipe>>,
+    budgets: Mutex<HashMap<usize, Budget>>,
+}
+
+impl Shared {
+    pub(crate) fn new(world: World, shape: Shape) -> Self {
+        let mut keys = HashMap::new();
+        for (index, account) in world.accounts.iter().enumerate() {
+            for &dc in &world.data_centres {
+                let at_home = dc == account.home_dc || account.authorized_dcs.contains(&dc);
+                let bytes = derive::auth_key(world.seed, account.user_id, dc);
+                let entry = KeyEntry::new(bytes, dc, at_home.then_some(index));
+                keys.insert((dc, entry.key.id()), entry);
+            }
+        }
+        Self {
+            seed: world.seed,
+            live: RwLock::new(Live::new(world)),
+            faults: Faults::default(),
+            counters: Counters::default(),
+            shape: RwLock::new(shape),
+            message_ids: MessageIds::default(),
+            exports: Mutex::default(),
+            uploads: Mutex::default(),
+            banned: RwLock::default(),
+            addresses: OnceLock::new(),
+            start: Instant::now(),
+            keys: RwLock::new(keys),
+            destroyed: Mutex::default(),
+            pipes: Mutex::default(),
+            budgets: Mutex::default(),
+        }
+    }
+
+    /// The key of this id on this data-centre.
+    pub(crate) fn key(&self, dc: i32, id: i64) -> Option<Arc<KeyEntry>> {
+        self.keys.read().get(&(dc, id)).cloned()
+    }
+
+    /// Takes in a key that was agreed on by exchange.
+    pub(crate) fn add_key(&self, dc: i32, bytes: [u8; 256]) -> i64 {
+        let entry = KeyEntry::new(bytes, dc, None);
+        let id = entry.key.id();
+        self.keys.write().insert((dc, id), entry);
+        id
+    }
+
+    /// Forgets a key; later messages with it get 404.
+    pub(crate) fn remove_key(&self, dc: i32, id: i64) {
+        self.keys.write().remove(&(dc, id));
+        self.destroyed.lock().insert((dc, id));
+    }
+
+    /// Time since the simulation began.
+    pub(crate) fn elapsed(&self) -> std::time::Duration {
+        self.start.elapsed()
+    }
+
+    /// Puts bytes through an account's pipe; returns when (since the start) the last of them is out.
+    pub(crate) fn through_account_pipe(&self, account: usize, bytes: usize) -> std::time::Duration {
+        let rate = self.shape.read().account_bytes_per_second;
+        let now = self.elapsed();
+        if rate == 0 {
+            return now;
+        }
+        self.pipes.lock().entry(account).or_default().push(now, bytes, rate)
+    }
+
+    /// Takes file bytes from an account's budget; the seconds to wait when it's spent.
+    pub(crate) fn spend(&self, account: usize, premium: bool, bytes: u64) -> Result<(), (u32, bool)> {
+        let Some(flood) = self.shape.read().flood else { return Ok(()) };
+        if flood.premium && premium {
+            return Ok(());
+        }
+        let now = self.elapsed();
+        let mut budgets = self.budgets.lock();
+        budgets.entry(account).or_default().take(&flood, now, bytes).map_err(|seconds| (seconds, flood.premium))
+    }
+}

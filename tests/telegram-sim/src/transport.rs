@@ -1,0 +1,211 @@
+//! The five transports: how one connection cuts its byte stream into packets.
+//!
+//! Pure: bytes in, packets out. Which transport a client speaks is seen from its first bytes, as on a real
+//! data-centre, so one port serves all of them.
+
+use crc32fast::hash as crc32;
+use grammers_crypto::ObfuscatedCipher;
+
+/// Room that an outgoing packet leaves in front for the transport's header.
+pub(crate) const PREFIX: usize = 8;
+
+/// Longest packet taken from a client. Telegram closes on anything above about 1 MiB; a little more is let through.
+const MAX_PACKET: usize = 2 << 20;
+
+/// Why a byte stream stopped being a transport; the connection closes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum TransportError {
+    #[error("the first bytes belong to no transport")]
+    Unknown,
+    #[error("a packet of {0} bytes")]
+    Length(usize),
+    #[error("a packet out of sequence")]
+    Sequence,
+    #[error("a packet with a wrong checksum")]
+    Checksum,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Full,
+    Abridged,
+    Intermediate,
+    Padded,
+}
+
+/// Cuts what a client sends into packets.
+#[derive(Default)]
+pub(crate) struct Decoder {
+    state: Option<Kind>,
+    cipher: Option<ObfuscatedCipher>,
+    buffer: Vec<u8>,
+    start: usize,
+    sequence: u32,
+    header: Option<[u8; 64]>,
+}
+
+impl Decoder {
+    /// Takes bytes from the socket.
+    pub(crate) fn push(&mut self, bytes: &[u8]) {
+        if self.start > 0 && self.start == self.buffer.len() {
+            self.buffer.clear();
+            self.start = 0;
+        } else if self.start > 1 << 16 {
+            self.buffer.drain(..self.start);
+            self.start = 0;
+        }
+        let from = self.buffer.len();
+        self.buffer.extend_from_slice(bytes);
+        if let Some(cipher) = &mut self.cipher {
+            // From the client's view this is its sending direction, which is what this cipher is written for.
+            cipher.encrypt(&mut self.buffer[from..]);
+        }
+    }
+
+    /// The next whole packet, or `None` until more bytes come.
+    pub(crate) fn next(&mut self) -> Result<Option<Vec<u8>>, TransportError> {
+        let Some(kind) = self.detect()? else { return Ok(None) };
+        let waiting = &self.buffer[self.start..];
+        let (header, length) = match kind {
+            Kind::Abridged => match waiting {
+                // The high bit asks for a quick acknowledgement, which a server may leave out.
+                [first, ..] if first & 0x7f != 0x7f => (1, usize::from(first & 0x7f) * 4),
+                [_, a, b, c, ..] => (4, u32::from_le_bytes([*a, *b, *c, 0]) as usize * 4),
+                _ => return Ok(None),
+            },
+            Kind::Full | Kind::Intermediate | Kind::Padded => match waiting {
+                [a, b, c, d, ..] => (4, u32::from_le_bytes([*a, *b, *c, *d]) as usize),
+                _ => return Ok(None),
+            },
+        };
+        let length = match kind {
+            Kind::Full if length < 12 => return Err(TransportError::Length(length)),
+            Kind::Full => length - 4,
+            Kind::Intermediate | Kind::Padded => length & 0x7fff_ffff,
+            Kind::Abridged => length,
+        };
+        if length > MAX_PACKET {
+            return Err(TransportError::Length(length));
+        }
+        let Some(packet) = waiting.get(header..header + length) else { return Ok(None) };
+        let packet = match kind {
+            Kind::Full => {
+                let (checked, crc) = waiting[..header + length].split_at(length);
+                if crc32(checked).to_le_bytes() != *crc {
+                    return Err(TransportError::Checksum);
+                }
+                if packet[..4] != self.sequence.to_le_bytes() {
+                    return Err(TransportError::Sequence);
+                }
+                self.sequence = self.sequence.wrapping_add(1);
+                packet[4..length - 4].to_vec()
+            }
+            Kind::Abridged | Kind::Intermediate | Kind::Padded => packet.to_vec(),
+        };
+        self.start += header + length;
+        Ok(Some(packet))
+    }
+
+    /// The encoder that answers in the transport the client chose; `None` before its first bytes said which.
+    pub(crate) fn encoder(&mut self) -> Result<Option<Encoder>, TransportError> {
+        let kind = self.detect()?;
+        let cipher = self.header.as_ref().map(ObfuscatedCipher::new);
+        Ok(kind.map(|kind| Encoder { kind, cipher, sequence: 0 }))
+    }
+
+    fn detect(&mut self) -> Result<Option<Kind>, TransportError> {
+        if let Some(kind) = self.state {
+            return Ok(Some(kind));
+        }
+        let waiting = &self.buffer[self.start..];
+        let (kind, used) = match waiting {
+            [0xef, ..] => (Kind::Abridged, 1),
+            [0xee, 0xee, 0xee, 0xee, ..] => (Kind::Intermediate, 4),
+            [0xdd, 0xdd, 0xdd, 0xdd, ..] => (Kind::Padded, 4),
+            // An obfuscated header never has zeros here, and the first packet of `full` always has.
+            [_, _, _, _, 0, 0, 0, 0, ..] => (Kind::Full, 0),
+            _ if waiting.len() >= 64 => {
+                let mut header = [0; 64];
+                header.copy_from_slice(&waiting[..64]);
+                let mut cipher = ObfuscatedCipher::new(&header);
+                let mut clear = header;
+                cipher.encrypt(&mut clear);
+                let kind = match clear[56..60] {
+                    [0xef, 0xef, 0xef, 0xef] => Kind::Abridged,
+                    [0xee, 0xee, 0xee, 0xee] => Kind::Intermediate,
+                    [0xdd, 0xdd, 0xdd, 0xdd] => Kind::Padded,
+                    _ => return Err(TransportError::Unknown),
+                };
+                cipher.encrypt(&mut self.buffer[self.start + 64..]);
+                self.cipher = Some(cipher);
+                self.header = Some(header);
+                (kind, 64)
+            }
+            _ => return Ok(None),
+        };
+        self.start += used;
+        self.state = Some(kind);
+        Ok(Some(kind))
+    }
+}
+
+/// Frames what the server sends.
+pub(crate) struct Encoder {
+    kind: Kind,
+    cipher: Option<ObfuscatedCipher>,
+    sequence: u32,
+}
+
+impl Encoder {
+    /// Frames the packet that stands in `packet` after [`PREFIX`] bytes of room; returns where the frame begins.
+    pub(crate) fn frame(&mut self, packet: &mut Vec<u8>) -> usize {
+        let start = match self.kind {
+            Kind::Full => {
+                packet[4..8].copy_from_slice(&self.sequence.to_le_bytes());
+                self.sequence = self.sequence.wrapping_add(1);
+                let length = (packet.len() - PREFIX + 12) as u32;
+                packet[..4].copy_from_slice(&length.to_le_bytes());
+                let crc = crc32(packet);
+                packet.extend_from_slice(&crc.to_le_bytes());
+                0
+            }
+            Kind::Abridged => {
+                let words = (packet.len() - PREFIX) / 4;
+                if words < 0x7f {
+                    packet[7] = words as u8;
+                    7
+                } else {
+                    packet[4] = 0x7f;
+                    packet[5..8].copy_from_slice(&(words as u32).to_le_bytes()[..3]);
+                    4
+                }
+            }
+            Kind::Intermediate | Kind::Padded => {
+                if self.kind == Kind::Padded {
+                    let noise: [u8; 16] = rand::random();
+                    packet.extend_from_slice(&noise[1..1 + usize::from(noise[0] % 16)]);
+                }
+                let length = (packet.len() - PREFIX) as u32;
+                packet[4..8].copy_from_slice(&length.to_le_bytes());
+                4
+            }
+        };
+        if let Some(cipher) = &mut self.cipher {
+            cipher.decrypt(&mut packet[start..]);
+        }
+        start
+    }
+
+    /// The bytes of a transport-level error such as 404 or 429.
+    pub(crate) fn error(&mut self, code: i32) -> Vec<u8> {
+        let code = (-code.abs()).to_le_bytes();
+        if self.kind == Kind::Full {
+            // Unframed, and repeated: clients read it where length, sequence or body would stand.
+            return [code, code, code].concat();
+        }
+        let mut packet = vec![0; PREFIX];
+        packet.extend_from_slice(&code);
+        let start = self.frame(&mut packet);
+        packet.split_off(start)
+    }
+}
