@@ -1,1 +1,31 @@
-//! Telegram words stay here: session store, connections, locations, chunks.
+//! Telegram words stay here: session files, supervised connections, from message to location, from location to bytes.
+//!
+//! What it does: keeps one SQLite file per account; keeps several warm connections per account and data-centre, each rebuilt when
+//! it breaks; carries an account's authorization to other data-centres; finds a message's document; fetches a chunk of it. What it
+//! refuses to do: retry a chunk, choose between accounts, wait out a flood: each fault is typed and the `pool` decides. Who calls
+//! it: `pool` through [`Account`], `hive-server` for [`SessionFolder`] and [`SessionSeed`]. What stays true: every call ends within
+//! its deadline; a dead data-centre blocks no other; an authorization is exported once per account and data-centre as long as its
+//! key lives; no error, log line or `Debug` text holds a key, an access hash or a file reference.
+
+mod account;
+mod backoff;
+mod config;
+mod datacentre;
+mod fault;
+mod folder;
+mod link;
+mod locate;
+mod media;
+mod schema;
+mod seed;
+mod session;
+mod store;
+
+pub use account::{Account, MAX_CHUNK};
+pub use config::ClientConfig;
+pub use fault::{CallFault, LocateFault};
+pub use folder::SessionFolder;
+pub use media::{Identity, Location, MessageRef};
+pub use schema::StoreError;
+pub use seed::{SeedError, SessionSeed};
+pub use store::AccountInfo;

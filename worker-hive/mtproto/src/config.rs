@@ -1,0 +1,48 @@
+//! What the client must be told.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Settings of the connections, the same for every account of a hive.
+#[derive(Clone, Debug)]
+pub struct ClientConfig {
+    /// Addresses that win over Telegram's own, by data-centre: test data-centres, relays, a simulator.
+    pub addresses: Arc<HashMap<i32, SocketAddr>>,
+    /// Connections per account and data-centre, at least 1. Telegram's speed limit is per connection; above some 20 it closes them.
+    pub connections: usize,
+    /// A connection that isn't warm after this long is given up and tried again.
+    pub connect_timeout: Duration,
+    /// A call without an answer for this long has failed.
+    pub call_timeout: Duration,
+    /// Pause after the first failed connect; doubles up to `reconnect_last`.
+    pub reconnect_first: Duration,
+    /// Longest pause between two connects.
+    pub reconnect_last: Duration,
+    /// What Telegram shows in the account's list of devices.
+    pub device_model: String,
+    /// As above, the operating system.
+    pub system_version: String,
+    /// As above, the application.
+    pub app_version: String,
+    /// Two-letter language code.
+    pub lang_code: String,
+}
+
+impl Default for ClientConfig {
+    fn default() -> Self {
+        Self {
+            addresses: Arc::default(),
+            connections: 4,
+            connect_timeout: Duration::from_secs(8),
+            call_timeout: Duration::from_secs(10),
+            reconnect_first: Duration::from_millis(100),
+            reconnect_last: Duration::from_secs(15),
+            device_model: "Server".to_owned(),
+            system_version: "Linux".to_owned(),
+            app_version: env!("CARGO_PKG_VERSION").to_owned(),
+            lang_code: "en".to_owned(),
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! The folder that holds the session files.
+
+use crate::schema::StoreError;
+use crate::seed::{SessionSeed, is_account_name};
+use crate::store::{AccountInfo, AccountStore};
+use std::fs;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+const EXTENSION: &str = "session";
+
+/// A folder of session files, one per account: `{account}.session`, mode 0600 in a folder of mode 0700.
+#[derive(Clone, Debug)]
+pub struct SessionFolder {
+    path: PathBuf,
+}
+
+impl SessionFolder {
+    /// Opens the folder, making it if it is not there.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] when it can't be made or is no folder.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+        Ok(Self { path: path.to_owned() })
+    }
+
+    /// Names of the sessions, sorted.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] when the folder can't be read.
+    pub fn accounts(&self) -> Result<Vec<String>, StoreError> {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(&self.path)? {
+            let path = entry?.path();
+            if path.extension().is_some_and(|extension| extension == EXTENSION)
+                && let Some(name) = path.file_stem().and_then(|stem| stem.to_str())
+                && is_account_name(name)
+            {
+                names.push(name.to_owned());
+            }
+        }
+        names.sort();
+        Ok(names)
+    }
+
+    /// Writes a new session file.
+    ///
+    /// # Errors
+    /// [`StoreError::Exists`] when the name is taken, which leaves the old file as it is; else whatever the disk says.
+    pub fn import(&self, seed: &SessionSeed) -> Result<(), StoreError> {
+        let path = self.file(&seed.account);
+        if path.exists() {
+            return Err(StoreError::Exists(seed.account.clone()));
+        }
+        // Written under another name first, so that a crash leaves no half session that `run` would trip over.
+        let partial = self.path.join(format!("{}.partial", seed.account));
+        for suffix in ["", "-wal", "-shm"] {
+            match fs::remove_file(self.path.join(format!("{}.partial{suffix}", seed.account))) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
+                _ => {}
+            }
+        }
+        AccountStore::create(&partial, seed)?;
+        match fs::hard_link(&partial, &path) {
+            Ok(()) => Ok(fs::remove_file(&partial)?),
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+                fs::remove_file(&partial)?;
+                Err(StoreError::Exists(seed.account.clone()))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Reads who a session is.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the file is missing, foreign or damaged.
+    pub fn describe(&self, account: &str) -> Result<AccountInfo, StoreError> {
+        Ok(self.open_store(account)?.info())
+    }
+
+    pub(crate) fn open_store(&self, account: &str) -> Result<AccountStore, StoreError> {
+        AccountStore::open(&self.file(account), account)
+    }
+
+    fn file(&self, account: &str) -> PathBuf {
+        self.path.join(format!("{account}.{EXTENSION}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::SessionFolder;
+    use crate::schema::StoreError;
+    use crate::seed::SessionSeed;
+    use crate::store::PeerRecord;
+    use std::os::unix::fs::PermissionsExt;
+
+    fn seed() -> SessionSeed {
+        let key = "5a".repeat(256);
+        SessionSeed::parse(&format!(
+            r#"{{"account":"one","user_id":7,"home_dc":2,"api_id":1,"dcs":[{{"id":2,"ip":"127.0.0.1","port":443}}],
+                "auth_keys":{{"2":"{key}","4":"{key}"}}}}"#
+        ))
+        .unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_was_learned_survives_and_nobody_else_may_read_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let sessions = SessionFolder::open(&folder.path().join("sessions")).unwrap();
+        sessions.import(&seed()).unwrap();
+        assert!(matches!(sessions.import(&seed()), Err(StoreError::Exists(_))));
+        let store = sessions.open_store("one").unwrap();
+        let peer = PeerRecord { access_hash: Some(-9), ..PeerRecord::default() };
+        store.save_peers(vec![(-1_000_000_000_005, peer)]).await.unwrap();
+        store.set_authorized(4, true).await.unwrap();
+        store.set_identity(8, true, true).await.unwrap();
+        for entry in std::fs::read_dir(folder.path().join("sessions")).unwrap() {
+            let entry = entry.unwrap();
+            assert_eq!(entry.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{:?}", entry.path());
+        }
+        // Not closed: what a killed process leaves behind must be enough.
+        drop(store);
+        let store = sessions.open_store("one").unwrap();
+        assert_eq!(store.peer(-1_000_000_000_005), Some(peer));
+        let info = store.info();
+        assert_eq!((info.user_id, info.bot, info.premium, info.home_dc), (8, true, Some(true), 2));
+        assert_eq!((info.authorized_dcs, info.peers), (vec![2, 4], 1));
+        assert_eq!(store.dc(4).unwrap().auth_key, Some([0x5a; 256]));
+        store.close().await.unwrap();
+        assert!(matches!(store.set_authorized(4, false).await, Err(StoreError::Closed)));
+        assert_eq!(sessions.accounts().unwrap(), vec!["one".to_owned()]);
+        assert!(!folder.path().join("sessions/one.session-wal").exists());
+    }
+
+    #[tokio::test]
+    async fn a_login_is_not_lost_to_another_key() {
+        let folder = tempfile::tempdir().unwrap();
+        let sessions = SessionFolder::open(folder.path()).unwrap();
+        sessions.import(&seed()).unwrap();
+        let store = sessions.open_store("one").unwrap();
+        assert!(matches!(store.save_dc(2, None, None, Some([1; 256])).await, Err(StoreError::KeyReplaced)));
+        store.set_authorized(4, true).await.unwrap();
+        store.save_dc(4, None, None, Some([1; 256])).await.unwrap();
+        assert!(!store.dc(4).unwrap().authorized, "a new key has no authorization");
+    }
+
+    #[test]
+    fn other_files_are_told_apart() {
+        let folder = tempfile::tempdir().unwrap();
+        let sessions = SessionFolder::open(folder.path()).unwrap();
+        let other = rusqlite::Connection::open(folder.path().join("other.session")).unwrap();
+        other.execute_batch("CREATE TABLE t (x)").unwrap();
+        assert!(matches!(sessions.describe("other"), Err(StoreError::Foreign)));
+        assert!(matches!(sessions.describe("missing"), Err(StoreError::Sqlite(_))));
+    }
+}

@@ -1,0 +1,188 @@
+//! From a message to its document, and from a chat to the access hash that the message can be asked for with.
+
+use crate::account::Account;
+use crate::fault::{CallFault, LocateFault};
+use crate::media::{Identity, Location, MessageRef};
+use crate::store::PeerRecord;
+use grammers_session::types::{PeerId, PeerKind};
+use grammers_tl_types::{enums, functions, types};
+use std::time::Duration;
+use tokio::time::Instant;
+
+const DIALOGS_PAGE: i32 = 100;
+/// Bounds a sweep at 10,000 dialogs.
+const DIALOGS_PAGES: usize = 100;
+/// A chat that is not found among the dialogs is not looked for there again within this time.
+const SWEEP_PAUSE: Duration = Duration::from_secs(60);
+
+const NO_CHAT: &[&str] = &[
+    "CHANNEL_INVALID",
+    "CHANNEL_PRIVATE",
+    "CHANNEL_PUBLIC_GROUP_NA",
+    "CHAT_FORBIDDEN",
+    "CHAT_ID_INVALID",
+    "PEER_ID_INVALID",
+    "USER_BANNED_IN_CHANNEL",
+];
+
+impl Account {
+    /// Finds the document that a message carries now.
+    ///
+    /// # Errors
+    /// [`LocateFault`]. Whether a missing message is deleted or never was, Telegram doesn't say.
+    pub async fn locate(&self, message: MessageRef) -> Result<Location, LocateFault> {
+        let peer = PeerId::from_bot_api_dialog_id(message.chat_id).ok_or(LocateFault::NoChat)?;
+        let id = vec![enums::InputMessage::Id(types::InputMessageId { id: message.message_id })];
+        let home = self.store.home_dc();
+        let answer = match peer.kind() {
+            PeerKind::Channel => {
+                let channel = self.channel(peer).await?;
+                self.invoke(home, &functions::channels::GetMessages { channel, id }).await
+            }
+            PeerKind::Chat | PeerKind::User => self.invoke(home, &functions::messages::GetMessages { id }).await,
+        };
+        let (messages, chats) = match answer.map_err(locate_fault)? {
+            enums::messages::Messages::Messages(found) => (found.messages, found.chats),
+            enums::messages::Messages::Slice(found) => (found.messages, found.chats),
+            enums::messages::Messages::ChannelMessages(found) => (found.messages, found.chats),
+            enums::messages::Messages::NotModified(_) => {
+                return Err(CallFault::unexpected("answer to a message").into());
+            }
+        };
+        self.learn(&chats).await;
+        // Outside channels, message ids are the account's own: the chat must be checked.
+        let found = messages.into_iter().find_map(|found| match found {
+            enums::Message::Message(m) if m.id == message.message_id && PeerId::from(&m.peer_id) == peer => Some(m),
+            _ => None,
+        });
+        location(found.ok_or(LocateFault::NoMessage)?)
+    }
+
+    async fn channel(&self, peer: PeerId) -> Result<enums::InputChannel, LocateFault> {
+        let (Some(chat_id), Some(channel_id)) = (peer.bot_api_dialog_id(), peer.bare_id()) else {
+            return Err(LocateFault::NoChat);
+        };
+        let known = || {
+            let access_hash = self.store.peer(chat_id)?.access_hash?;
+            Some(types::InputChannel { channel_id, access_hash }.into())
+        };
+        if let Some(channel) = known() {
+            return Ok(channel);
+        }
+        if self.store.info().bot {
+            // A bot need not show an access hash of a channel it is a member of.
+            let id = vec![types::InputChannel { channel_id, access_hash: 0 }.into()];
+            let request = functions::channels::GetChannels { id };
+            let chats = self.invoke(self.store.home_dc(), &request).await.map_err(locate_fault)?.chats();
+            self.learn(&chats).await;
+        } else {
+            self.sweep_dialogs().await?;
+        }
+        known().ok_or(LocateFault::NoChat)
+    }
+
+    /// Reads the account's list of dialogs for the access hashes in it; returns at once when that was done a moment ago.
+    pub(crate) async fn sweep_dialogs(&self) -> Result<(), CallFault> {
+        let mut last = self.last_sweep.lock().await;
+        if last.is_some_and(|at| at.elapsed() < SWEEP_PAUSE) {
+            return Ok(());
+        }
+        let mut request = functions::messages::GetDialogs {
+            exclude_pinned: false,
+            folder_id: None,
+            offset_date: 0,
+            offset_id: 0,
+            offset_peer: enums::InputPeer::Empty,
+            limit: DIALOGS_PAGE,
+            hash: 0,
+        };
+        for _ in 0..DIALOGS_PAGES {
+            let (dialogs, messages, chats) = match self.invoke(self.store.home_dc(), &request).await? {
+                enums::messages::Dialogs::Dialogs(all) => {
+                    self.learn(&all.chats).await;
+                    break;
+                }
+                enums::messages::Dialogs::Slice(page) => (page.dialogs, page.messages, page.chats),
+                enums::messages::Dialogs::NotModified(_) => break,
+            };
+            self.learn(&chats).await;
+            let Some(next) = dialogs.iter().rev().find_map(|dialog| self.page_after(dialog, &messages)) else { break };
+            if (next.0, next.1) == (request.offset_date, request.offset_id) {
+                break;
+            }
+            (request.offset_date, request.offset_id, request.offset_peer) = next;
+            request.exclude_pinned = true;
+        }
+        *last = Some(Instant::now());
+        Ok(())
+    }
+
+    /// Where the page after this dialog begins: date and id of its top message, and its peer.
+    fn page_after(&self, dialog: &enums::Dialog, messages: &[enums::Message]) -> Option<(i32, i32, enums::InputPeer)> {
+        let enums::Dialog::Dialog(dialog) = dialog else { return None };
+        let peer = PeerId::from(&dialog.peer);
+        let date = messages.iter().find_map(|message| match message {
+            enums::Message::Message(m) if m.id == dialog.top_message && PeerId::from(&m.peer_id) == peer => {
+                Some(m.date)
+            }
+            enums::Message::Service(m) if m.id == dialog.top_message && PeerId::from(&m.peer_id) == peer => {
+                Some(m.date)
+            }
+            _ => None,
+        })?;
+        let access_hash = self.store.peer(peer.bot_api_dialog_id()?).and_then(|record| record.access_hash);
+        let id = peer.bare_id()?;
+        let peer = match peer.kind() {
+            PeerKind::Chat => types::InputPeerChat { chat_id: id }.into(),
+            PeerKind::User => types::InputPeerUser { user_id: id, access_hash: access_hash.unwrap_or(0) }.into(),
+            PeerKind::Channel => types::InputPeerChannel { channel_id: id, access_hash: access_hash? }.into(),
+        };
+        Some((date, dialog.top_message, peer))
+    }
+
+    /// Keeps the access hashes of channels. Losing them costs a call later, so a store that fails is no reason to fail.
+    async fn learn(&self, chats: &[enums::Chat]) {
+        let peers = chats
+            .iter()
+            .filter_map(|chat| match chat {
+                // The hash of a `min` channel is good for avatars only.
+                enums::Chat::Channel(channel) if !channel.min => {
+                    let id = PeerId::channel(channel.id)?.bot_api_dialog_id()?;
+                    Some((id, PeerRecord { access_hash: Some(channel.access_hash?), ..PeerRecord::default() }))
+                }
+                _ => None,
+            })
+            .collect();
+        if let Err(error) = self.store.save_peers(peers).await {
+            tracing::warn!(account = %self.name(), %error, "can't keep what was learned of channels");
+        }
+    }
+}
+
+fn locate_fault(fault: CallFault) -> LocateFault {
+    match &fault {
+        CallFault::Other(name) if NO_CHAT.contains(&name.as_str()) => LocateFault::NoChat,
+        CallFault::Other(name) if name == "MESSAGE_IDS_EMPTY" || name == "MSG_ID_INVALID" => LocateFault::NoMessage,
+        _ => LocateFault::Call(fault),
+    }
+}
+
+fn location(message: types::Message) -> Result<Location, LocateFault> {
+    let Some(enums::MessageMedia::Document(media)) = message.media else { return Err(LocateFault::NoDocument) };
+    let Some(enums::Document::Document(document)) = media.document else { return Err(LocateFault::NoDocument) };
+    let size = u64::try_from(document.size).map_err(|_| CallFault::unexpected("negative size"))?;
+    let file_name = document.attributes.into_iter().find_map(|attribute| match attribute {
+        enums::DocumentAttribute::Filename(name) => Some(name.file_name),
+        _ => None,
+    });
+    Ok(Location {
+        identity: Identity::new(document.id, size),
+        dc: document.dc_id,
+        mime_type: document.mime_type,
+        file_name,
+        date: u64::try_from(message.date).ok(),
+        document_id: document.id,
+        access_hash: document.access_hash,
+        file_reference: document.file_reference,
+    })
+}

@@ -1,0 +1,149 @@
+//! The bytes of a range, in order, as they arrive.
+
+use crate::fault::PoolFault;
+use crate::fetch::{Fetched, Transfer};
+use crate::plan::Plan;
+use crate::pool::Inner;
+use crate::session::Lease;
+use crate::source::Source;
+use crate::window::Window;
+use bytes::Bytes;
+use futures_core::Stream;
+use mtproto::{Identity, MessageRef};
+use std::collections::VecDeque;
+use std::future::{Future, poll_fn};
+use std::ops::Range;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio_util::task::AbortOnDropHandle;
+use tracing::Instrument;
+
+/// Yields exactly the range or ends with an error; never ends early without one. Dropping it cancels what is under way.
+///
+/// A window of chunks is under way or waiting at any time; memory is bounded by it.
+pub struct Body<S> {
+    transfer: Arc<Transfer<S>>,
+    plan: std::iter::Peekable<Plan>,
+    window: Window,
+    slots: VecDeque<Slot>,
+    /// The reader has been waiting for the next chunk already.
+    waiting: bool,
+    primed: Option<Result<Bytes, PoolFault>>,
+    ended: bool,
+}
+
+struct Slot {
+    task: AbortOnDropHandle<Result<Fetched, PoolFault>>,
+    /// A stream's next chunk needs none, so that each gets on however many there are.
+    _buffer: Option<OwnedSemaphorePermit>,
+}
+
+impl<S: Source> Body<S> {
+    pub(crate) fn new(
+        pool: Arc<Inner<S>>,
+        message: MessageRef,
+        identity: Identity,
+        lease: Arc<Lease<S>>,
+        range: Range<u64>,
+    ) -> Self {
+        let config = &pool.config;
+        let plan = Plan::new(range.start, range.end.min(identity.size()), config.chunk, config.first_chunk);
+        let window = Window::new(config.window_start, config.window_max);
+        Self {
+            plan: plan.peekable(),
+            window,
+            slots: VecDeque::new(),
+            waiting: false,
+            primed: None,
+            ended: range.end > identity.size(),
+            transfer: Arc::new(Transfer::new(pool, message, identity, lease)),
+        }
+    }
+
+    /// Waits for the first bytes, so that a fault before any of them can still be answered properly.
+    ///
+    /// # Errors
+    /// [`PoolFault`], which the body then won't yield again.
+    pub async fn prime(&mut self) -> Result<(), PoolFault> {
+        if self.primed.is_some() {
+            return Ok(());
+        }
+        match poll_fn(|cx| self.poll_chunk(cx)).await {
+            Some(Err(fault)) => Err(fault),
+            first => {
+                self.primed = first;
+                Ok(())
+            }
+        }
+    }
+
+    fn top_up(&mut self) {
+        while self.slots.len() < self.window.size() && self.plan.peek().is_some() {
+            let buffer = match self.slots.is_empty() {
+                true => None,
+                false => match Arc::clone(&self.transfer.pool.buffer).try_acquire_owned() {
+                    Ok(permit) => Some(permit),
+                    Err(_) => return,
+                },
+            };
+            let Some(chunk) = self.plan.next() else { return };
+            let fetch = Arc::clone(&self.transfer).fetch(chunk).in_current_span();
+            self.slots.push_back(Slot { task: AbortOnDropHandle::new(tokio::spawn(fetch)), _buffer: buffer });
+        }
+    }
+
+    fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, PoolFault>>> {
+        if self.ended {
+            return Poll::Ready(None);
+        }
+        self.top_up();
+        let Some(front) = self.slots.front_mut() else {
+            self.ended = true;
+            return Poll::Ready(None);
+        };
+        let result = match Pin::new(&mut front.task).poll(cx) {
+            Poll::Ready(result) => result,
+            Poll::Pending => {
+                if !self.waiting {
+                    self.waiting = true;
+                    self.window.starved();
+                    self.top_up();
+                }
+                return Poll::Pending;
+            }
+        };
+        self.slots.pop_front();
+        let fetched = result.unwrap_or_else(|_| Err(PoolFault::Reset("a chunk's task died".to_owned())));
+        match fetched {
+            Ok(fetched) => {
+                if fetched.troubled {
+                    self.window.setback();
+                } else if !self.waiting && self.slots.iter().all(|slot| slot.task.is_finished()) {
+                    self.window.idle();
+                }
+                self.waiting = false;
+                self.top_up();
+                Poll::Ready(Some(Ok(fetched.bytes)))
+            }
+            Err(fault) => {
+                self.ended = true;
+                self.slots.clear();
+                Poll::Ready(Some(Err(fault)))
+            }
+        }
+    }
+}
+
+impl<S: Source> Stream for Body<S> {
+    type Item = Result<Bytes, PoolFault>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if let Some(first) = self.primed.take() {
+            return Poll::Ready(Some(first));
+        }
+        let next = ready!(self.poll_chunk(cx));
+        Poll::Ready(next)
+    }
+}

@@ -1,0 +1,102 @@
+//! One chunk's way from whichever session gives it.
+
+use crate::fault::PoolFault;
+use crate::locations::Freshness;
+use crate::plan::Chunk;
+use crate::pool::Inner;
+use crate::search::Search;
+use crate::session::Lease;
+use crate::source::Source;
+use bytes::Bytes;
+use mtproto::{CallFault, Identity, LocateFault, MessageRef};
+use parking_lot::Mutex;
+use std::sync::Arc;
+
+/// Moves from data-centre to data-centre, and new references, that one chunk may cause before it counts as refused.
+const DETOURS: u32 = 3;
+
+/// What the chunks of one stream share.
+pub(crate) struct Transfer<S> {
+    pub(crate) pool: Arc<Inner<S>>,
+    pub(crate) message: MessageRef,
+    /// The bytes that the reader was promised. Any other document under the message ends the stream.
+    pub(crate) identity: Identity,
+    /// The session that the next chunk is asked of.
+    lease: Mutex<Arc<Lease<S>>>,
+}
+
+/// A chunk's bytes, and whether getting them took more than one try.
+pub(crate) struct Fetched {
+    pub(crate) bytes: Bytes,
+    pub(crate) troubled: bool,
+}
+
+impl<S: Source> Transfer<S> {
+    pub(crate) fn new(pool: Arc<Inner<S>>, message: MessageRef, identity: Identity, lease: Arc<Lease<S>>) -> Self {
+        Self { pool, message, identity, lease: Mutex::new(lease) }
+    }
+
+    pub(crate) async fn fetch(self: Arc<Self>, chunk: Chunk) -> Result<Fetched, PoolFault> {
+        let mut search = Search::new(&self.pool, self.pool.config.streams_per_session);
+        let mut detours = 0;
+        loop {
+            let current = Arc::clone(&self.lease.lock());
+            let lease = search.next(Some(&current)).await?;
+            if !Arc::ptr_eq(&lease, &current) {
+                self.adopt(&current, &lease);
+            }
+            let session = lease.session();
+            let location = match self.pool.locate(session, self.message, Freshness::Any).await {
+                Ok(location) => location,
+                Err(LocateFault::NoChat) => {
+                    search.blind(&lease);
+                    continue;
+                }
+                // It was there when the stream began.
+                Err(LocateFault::NoMessage | LocateFault::NoDocument) => return Err(PoolFault::Gone),
+                Err(LocateFault::Call(fault)) => {
+                    search.failed(&lease, &fault);
+                    continue;
+                }
+            };
+            if location.identity != self.identity {
+                return Err(PoolFault::Changed);
+            }
+            let fault = match session.get_chunk(&location, chunk.offset, chunk.limit).await {
+                Ok(bytes) if bytes.len() == chunk.expected(self.identity.size()) => {
+                    let (skip, take) = (widen(chunk.skip), widen(chunk.take));
+                    return Ok(Fetched { bytes: bytes.slice(skip..skip + take), troubled: search.failures > 0 });
+                }
+                Ok(bytes) => CallFault::Other(format!("{} bytes where {} were due", bytes.len(), chunk.limit)),
+                Err(fault) => fault,
+            };
+            match fault {
+                CallFault::Migrate(dc) if detours < DETOURS && dc != location.dc => {
+                    detours += 1;
+                    self.pool.moved(session, self.message, &location, dc);
+                }
+                CallFault::ReferenceExpired if detours < DETOURS => {
+                    detours += 1;
+                    match self.pool.locate(session, self.message, Freshness::After(&location)).await {
+                        Err(LocateFault::Call(fault)) => search.failed(&lease, &fault),
+                        // The next turn looks at what was found.
+                        Ok(_) | Err(_) => {}
+                    }
+                }
+                fault => search.failed(&lease, &fault),
+            }
+        }
+    }
+
+    /// Lets later chunks begin with the session that this one moved to, unless another chunk moved the stream already.
+    fn adopt(&self, from: &Arc<Lease<S>>, to: &Arc<Lease<S>>) {
+        let mut current = self.lease.lock();
+        if Arc::ptr_eq(&current, from) {
+            *current = Arc::clone(to);
+        }
+    }
+}
+
+fn widen(length: u32) -> usize {
+    usize::try_from(length).unwrap_or(usize::MAX)
+}

@@ -1,0 +1,203 @@
+//! The pool: sessions, what they know of messages, and streams.
+
+use crate::body::Body;
+use crate::fault::PoolFault;
+use crate::health::{Choice, choose};
+use crate::locations::{Found, Freshness, Locations};
+use crate::search::Search;
+use crate::session::{Lease, Session};
+use crate::source::Source;
+use crate::stats::SessionReport;
+use futures_util::FutureExt;
+use mtproto::{LocateFault, Location, MessageRef};
+use parking_lot::Mutex;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Notify, Semaphore};
+use tokio::time::Instant;
+use tracing::Instrument;
+
+/// Messages whose locations are kept.
+const KNOWN_MESSAGES: usize = 20_000;
+
+/// Settings of a pool.
+#[derive(Clone, Debug)]
+pub struct PoolConfig {
+    /// Streams that one session may carry.
+    pub streams_per_session: usize,
+    /// Chunks that a stream begins with.
+    pub window_start: usize,
+    /// Chunks that a stream may have under way.
+    pub window_max: usize,
+    /// Size of a chunk in bytes; rounded down to a power of two from 4 KiB to 512 KiB.
+    pub chunk: u32,
+    /// Size of a stream's first chunk in bytes; rounded up to 1 KiB.
+    pub first_chunk: u32,
+    /// Bytes that all streams together may hold beyond one chunk each.
+    pub buffer: usize,
+    /// A chunk or a lookup is tried again, from whichever session, for this long.
+    pub deadline: Duration,
+    /// A request without a free session waits for one for this long.
+    pub admission: Duration,
+    /// A flood wait up to this long is waited out when no other session is left; a longer one is told to the asker.
+    pub max_flood_wait: Duration,
+    /// An edited message is noticed after at most this long.
+    pub location_ttl: Duration,
+    /// A missing message is not asked for again within this time.
+    pub negative_ttl: Duration,
+}
+
+impl Default for PoolConfig {
+    fn default() -> Self {
+        Self {
+            streams_per_session: 15,
+            window_start: 4,
+            window_max: 12,
+            chunk: mtproto::MAX_CHUNK,
+            first_chunk: 64 * 1024,
+            buffer: 512 * 1024 * 1024,
+            deadline: Duration::from_secs(30),
+            admission: Duration::from_secs(20),
+            max_flood_wait: Duration::from_secs(10),
+            location_ttl: Duration::from_secs(30),
+            negative_ttl: Duration::from_secs(5),
+        }
+    }
+}
+
+pub(crate) struct Inner<S> {
+    pub(crate) config: PoolConfig,
+    pub(crate) sessions: Vec<Arc<Session<S>>>,
+    locations: Arc<Locations>,
+    /// Held while choosing and taking, so that two streams can't both take a session's last place.
+    turn: Mutex<usize>,
+    /// Chunks that streams may hold beyond one each.
+    pub(crate) buffer: Arc<Semaphore>,
+    /// Told once for each stream that ends.
+    pub(crate) freed: Arc<Notify>,
+}
+
+impl<S: Source> Inner<S> {
+    pub(crate) fn lease(
+        &self,
+        now: Instant,
+        cap: usize,
+        eligible: impl Fn(usize) -> bool,
+    ) -> Result<Arc<Lease<S>>, Choice> {
+        let mut turn = self.turn.lock();
+        let candidates: Vec<_> = self.sessions.iter().map(|s| s.candidate(cap, eligible(s.index))).collect();
+        match choose(&candidates, now, *turn) {
+            Choice::Take(index) => {
+                *turn = turn.wrapping_add(1);
+                Ok(Arc::new(Lease::take(&self.sessions[index], &self.freed)))
+            }
+            other => Err(other),
+        }
+    }
+
+    pub(crate) async fn locate(&self, session: &Arc<Session<S>>, message: MessageRef, fresh: Freshness<'_>) -> Found {
+        let ask = || {
+            let session = Arc::clone(session);
+            async move { session.locate(message).await }.in_current_span().boxed()
+        };
+        self.locations.get(session.index, message, fresh, ask).await
+    }
+
+    pub(crate) fn moved(&self, session: &Session<S>, message: MessageRef, from: &Location, dc: i32) {
+        self.locations.moved(session.index, message, from, dc);
+    }
+
+    fn absent(&self, message: MessageRef) -> PoolFault {
+        if self.locations.was_seen(message) { PoolFault::Gone } else { PoolFault::NotFound }
+    }
+}
+
+/// Many sessions that act as one source of documents.
+pub struct Pool<S> {
+    inner: Arc<Inner<S>>,
+}
+
+impl<S> Clone for Pool<S> {
+    fn clone(&self) -> Self {
+        Self { inner: Arc::clone(&self.inner) }
+    }
+}
+
+impl<S: Source> Pool<S> {
+    /// A pool over these sessions.
+    #[must_use]
+    pub fn new(sources: Vec<Arc<S>>, config: PoolConfig) -> Self {
+        let sessions = sources.into_iter().enumerate().map(|(index, source)| Arc::new(Session::new(index, source)));
+        let locations = Locations::new(config.location_ttl, config.negative_ttl, KNOWN_MESSAGES);
+        let chunk = usize::try_from(config.chunk.max(1)).unwrap_or(usize::MAX);
+        let buffer = Arc::new(Semaphore::new((config.buffer / chunk).min(Semaphore::MAX_PERMITS)));
+        let inner =
+            Inner { sessions: sessions.collect(), locations: Arc::new(locations), turn: Mutex::new(0), buffer, config };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// Finds a message's document and takes a lease for reading it, held until the result or the body made of it is dropped.
+    ///
+    /// # Errors
+    /// [`PoolFault`], after every session that might know was asked.
+    pub async fn open(&self, message: MessageRef, freshness: Freshness<'_>) -> Result<Opened<S>, PoolFault> {
+        let (lease, location) = self.find(message, freshness, self.inner.config.streams_per_session).await?;
+        Ok(Opened { pool: Arc::clone(&self.inner), message, lease, location })
+    }
+
+    /// Finds a message's document. Unlike [`Pool::open`], sessions at their cap are asked too.
+    ///
+    /// # Errors
+    /// [`PoolFault`], after every session that might know was asked.
+    pub async fn describe(&self, message: MessageRef, freshness: Freshness<'_>) -> Result<Arc<Location>, PoolFault> {
+        self.find(message, freshness, usize::MAX).await.map(|(_, location)| location)
+    }
+
+    async fn find(
+        &self,
+        message: MessageRef,
+        freshness: Freshness<'_>,
+        cap: usize,
+    ) -> Result<(Arc<Lease<S>>, Arc<Location>), PoolFault> {
+        let mut search = Search::new(&self.inner, cap);
+        loop {
+            let lease = search.next(None).await?;
+            match self.inner.locate(lease.session(), message, freshness).await {
+                Ok(location) => return Ok((lease, location)),
+                Err(LocateFault::NoChat) => search.blind(&lease),
+                Err(LocateFault::NoMessage | LocateFault::NoDocument) => return Err(self.inner.absent(message)),
+                Err(LocateFault::Call(fault)) => search.failed(&lease, &fault),
+            }
+        }
+    }
+
+    /// Every session as it stands, in a fixed order.
+    #[must_use]
+    pub fn report(&self) -> Vec<SessionReport> {
+        let now = Instant::now();
+        self.inner.sessions.iter().map(|session| session.report(now)).collect()
+    }
+}
+
+/// A document that was found, and the lease to read it.
+pub struct Opened<S> {
+    pool: Arc<Inner<S>>,
+    message: MessageRef,
+    lease: Arc<Lease<S>>,
+    location: Arc<Location>,
+}
+
+impl<S: Source> Opened<S> {
+    /// What the document is.
+    #[must_use]
+    pub fn location(&self) -> &Location {
+        &self.location
+    }
+
+    /// Reads bytes of the document: exactly the range, which must lie inside it, or an error.
+    #[must_use]
+    pub fn read(self, range: Range<u64>) -> Body<S> {
+        Body::new(self.pool, self.message, self.location.identity, self.lease, range)
+    }
+}

@@ -1,0 +1,131 @@
+//! One question's way through the sessions: who next, how long to wait, when to give up.
+
+use crate::fault::PoolFault;
+use crate::health::Choice;
+use crate::pool::Inner;
+use crate::retry::Retry;
+use crate::session::Lease;
+use crate::source::Source;
+use mtproto::CallFault;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// When all sessions are at their cap: streams end all the time, so soon.
+const BUSY_RETRY_AFTER: Duration = Duration::from_secs(1);
+
+pub(crate) struct Search<'a, S> {
+    pool: &'a Arc<Inner<S>>,
+    retry: Retry,
+    /// Failed in this round; asked again in the next.
+    avoid: Vec<bool>,
+    /// Can't see the chat.
+    blind: Vec<bool>,
+    cap: usize,
+    /// When waiting for a free session ends.
+    give_up: Instant,
+    pub(crate) failures: u32,
+}
+
+impl<'a, S: Source> Search<'a, S> {
+    /// `cap` is how many streams a session may carry to be taken.
+    pub(crate) fn new(pool: &'a Arc<Inner<S>>, cap: usize) -> Self {
+        let count = pool.sessions.len();
+        Self {
+            pool,
+            cap,
+            give_up: Instant::now() + pool.config.admission,
+            retry: Retry::new(Instant::now() + pool.config.deadline),
+            avoid: vec![false; count],
+            blind: vec![false; count],
+            failures: 0,
+        }
+    }
+
+    /// The session to ask next: the preferred one, which the stream holds already, as long as it did not fail.
+    pub(crate) async fn next(&mut self, prefer: Option<&Arc<Lease<S>>>) -> Result<Arc<Lease<S>>, PoolFault> {
+        loop {
+            let now = Instant::now();
+            self.retry.check(now)?;
+            if let Some(lease) = prefer.filter(|lease| self.may_ask(lease, now)) {
+                return Ok(Arc::clone(lease));
+            }
+            let tried = self.avoid.contains(&true);
+            match self.pool.lease(now, self.cap, |index| !self.avoid[index] && !self.blind[index]) {
+                Ok(lease) => return Ok(lease),
+                // Everybody else was tried: a pause, then all over again.
+                Err(_) if tried => {
+                    let revived = self.avoid.iter().zip(&self.blind).any(|(avoid, blind)| *avoid && !blind);
+                    self.avoid.fill(false);
+                    if revived {
+                        self.pause(now, prefer).await?;
+                    }
+                }
+                Err(Choice::Resting(until)) => {
+                    let until = self.retry.rest(now, until, self.pool.config.max_flood_wait)?;
+                    tokio::time::sleep_until(until).await;
+                }
+                Err(Choice::Busy) => self.queue(now).await?,
+                Err(Choice::Nobody | Choice::Take(_)) => {
+                    return Err(if self.blind.contains(&true) {
+                        PoolFault::NotFound
+                    } else {
+                        PoolFault::NoSession { retry_after: None }
+                    });
+                }
+            }
+        }
+    }
+
+    /// After a round in which every session failed. A rest is not a reason to pause: it is waited for, or told.
+    async fn pause(&mut self, now: Instant, prefer: Option<&Arc<Lease<S>>>) -> Result<(), PoolFault> {
+        let rests = |lease: &Arc<Lease<S>>| lease.session().health().resting_until(now).is_some();
+        let all_rest = self
+            .pool
+            .sessions
+            .iter()
+            .all(|session| session.health().is_banned() || session.health().resting_until(now).is_some());
+        if all_rest || (self.pool.sessions.len() == 1 && prefer.is_some_and(rests)) {
+            return Ok(());
+        }
+        let pause = self.retry.pause(now, rand::random())?;
+        tokio::time::sleep(pause).await;
+        Ok(())
+    }
+
+    /// All sessions that could be asked are at their cap: waits for one stream to end.
+    async fn queue(&self, now: Instant) -> Result<(), PoolFault> {
+        let freed = self.pool.freed.notified();
+        let left = self.give_up.saturating_duration_since(now);
+        // Nobody tells when a flood wait ends, so the wait is cut into pieces.
+        let piece = left.min(BUSY_RETRY_AFTER);
+        if piece.is_zero() {
+            return Err(PoolFault::NoSession { retry_after: Some(BUSY_RETRY_AFTER) });
+        }
+        let _ = tokio::time::timeout(piece, freed).await;
+        Ok(())
+    }
+
+    fn may_ask(&self, lease: &Arc<Lease<S>>, now: Instant) -> bool {
+        let session = lease.session();
+        let health = session.health();
+        !self.avoid[session.index]
+            && !self.blind[session.index]
+            && !health.is_banned()
+            && health.resting_until(now).is_none()
+    }
+
+    /// The session's call failed.
+    pub(crate) fn failed(&mut self, lease: &Arc<Lease<S>>, fault: &CallFault) {
+        self.failures += 1;
+        self.avoid[lease.session().index] = true;
+        if !matches!(fault, CallFault::Flood { .. }) {
+            self.retry.failed(fault);
+        }
+    }
+
+    /// The session can't see the chat.
+    pub(crate) fn blind(&mut self, lease: &Arc<Lease<S>>) {
+        self.blind[lease.session().index] = true;
+    }
+}
