@@ -58,6 +58,7 @@ fn check_pool(pool: &Pool, report: &mut Report<'_>) {
     report.require(is_chunk(pool.chunk), "pool.chunk", "must be a power of two from 4KiB to 512KiB");
     let is_first = is_chunk(pool.first_chunk) && pool.first_chunk <= pool.chunk;
     report.require(is_first, "pool.first_chunk", "must be a power of two from 4KiB to pool.chunk");
+    report.require_positive(pool.connect_timeout, "pool.connect_timeout");
     report.require_positive(pool.call_timeout, "pool.call_timeout");
     let deadline = pool.chunk_deadline >= pool.call_timeout;
     report.require(deadline, "pool.chunk_deadline", "must be at least pool.call_timeout");

@@ -154,12 +154,14 @@ pub struct Pool {
     pub chunk: ByteSize,
     /// Bytes asked for by the first call of a stream, smaller so that a seek is answered soon: likewise, up to chunk.
     pub first_chunk: ByteSize,
+    /// Bytes that all streams together may hold beyond one chunk each. Bounds the hive's memory however many viewers come.
+    pub buffer: ByteSize,
+    /// How long connecting to a data-centre, with the handshake, may take before it is tried again.
+    pub connect_timeout: TimeSpan,
     /// How long one call may take before it is made again elsewhere.
     pub call_timeout: TimeSpan,
-    /// How long a chunk may take with all its tries before the stream ends.
+    /// How long a chunk or a lookup may take, with all its tries from whichever session, before the stream ends.
     pub chunk_deadline: TimeSpan,
-    /// How long a request without a usable session waits for one.
-    pub retry_window: TimeSpan,
     /// Longest pause asked by Telegram (FLOOD_WAIT) that a stream waits out. After a longer one it goes elsewhere or ends.
     pub max_flood_wait: TimeSpan,
 }
@@ -173,9 +175,10 @@ impl Default for Pool {
             window_max: 12,
             chunk: ByteSize::kib(512),
             first_chunk: ByteSize::kib(64),
+            buffer: ByteSize::mib(512),
+            connect_timeout: TimeSpan::seconds(8),
             call_timeout: TimeSpan::seconds(10),
             chunk_deadline: TimeSpan::seconds(30),
-            retry_window: TimeSpan::seconds(20),
             max_flood_wait: TimeSpan::seconds(10),
         }
     }
