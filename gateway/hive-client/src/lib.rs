@@ -14,6 +14,6 @@ mod retry;
 mod stats;
 mod transport;
 
-pub use address::{AddressError, HiveAddress};
+pub use address::HiveAddress;
 pub use client::{HiveClient, HiveConfig};
 pub use stats::HiveStats;

@@ -1,0 +1,162 @@
+//! What Prometheus reads. Labels are bounded by tables: outcomes, cache statuses, counter names.
+
+use crate::outcome::Outcome;
+use parking_lot::Mutex;
+use prometheus::{
+    Encoder, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+};
+use std::time::Duration;
+
+/// Counters that the cache or the hive client keep themselves: a name and a value each.
+pub(crate) type Rows = Vec<(&'static str, u64)>;
+
+/// All metrics of the edge, on a registry of their own.
+pub(crate) struct Metrics {
+    registry: Registry,
+    requests: IntCounterVec,
+    cache_status: IntCounterVec,
+    bytes: IntCounter,
+    first_byte: Histogram,
+    duration: Histogram,
+    /// Requests between their first and last byte.
+    pub(crate) active: IntGauge,
+    log_dropped: IntCounter,
+    cache_events: IntCounterVec,
+    cache_state: IntGaugeVec,
+    hive: IntCounterVec,
+    /// Values are copied in when somebody reads; two readers at once must not mix.
+    gathering: Mutex<()>,
+}
+
+/// Values that live elsewhere, as of now.
+pub(crate) struct Elsewhere {
+    pub(crate) log_dropped: u64,
+    pub(crate) cache_events: Rows,
+    pub(crate) cache_state: Rows,
+    pub(crate) hive: Rows,
+}
+
+impl Metrics {
+    pub(crate) fn new() -> Result<Self, prometheus::Error> {
+        let registry = Registry::new_custom(Some("streamvault".into()), None)?;
+        let seconds = vec![0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+        let minutes = vec![0.001, 0.01, 0.1, 1.0, 10.0, 60.0, 600.0, 3600.0];
+        let first_byte = HistogramOpts::new("first_byte_seconds", "From the request's headers to its first body byte.")
+            .buckets(seconds);
+        let duration = HistogramOpts::new("request_seconds", "From the request's headers to its end.").buckets(minutes);
+        let metrics = Self {
+            requests: IntCounterVec::new(Opts::new("requests_total", "Requests by how they ended."), &["outcome"])?,
+            cache_status: IntCounterVec::new(
+                Opts::new("cache_status_total", "Answers with media by X-Cache-Status."),
+                &["status"],
+            )?,
+            bytes: IntCounter::new("sent_bytes_total", "Body bytes sent to viewers.")?,
+            first_byte: Histogram::with_opts(first_byte)?,
+            duration: Histogram::with_opts(duration)?,
+            active: IntGauge::new("active_requests", "Requests under way.")?,
+            log_dropped: IntCounter::new(
+                "access_log_dropped_total",
+                "Log lines dropped because the log was too slow.",
+            )?,
+            cache_events: IntCounterVec::new(Opts::new("cache_events_total", "What the slice cache did."), &["event"])?,
+            cache_state: IntGaugeVec::new(Opts::new("cache_state", "What the slice cache holds."), &["what"])?,
+            hive: IntCounterVec::new(
+                Opts::new("hive_total", "Requests, bytes and faults towards the hive."),
+                &["what"],
+            )?,
+            registry,
+            gathering: Mutex::new(()),
+        };
+        let registry = &metrics.registry;
+        registry.register(Box::new(metrics.requests.clone()))?;
+        registry.register(Box::new(metrics.cache_status.clone()))?;
+        registry.register(Box::new(metrics.bytes.clone()))?;
+        registry.register(Box::new(metrics.first_byte.clone()))?;
+        registry.register(Box::new(metrics.duration.clone()))?;
+        registry.register(Box::new(metrics.active.clone()))?;
+        registry.register(Box::new(metrics.log_dropped.clone()))?;
+        registry.register(Box::new(metrics.cache_events.clone()))?;
+        registry.register(Box::new(metrics.cache_state.clone()))?;
+        registry.register(Box::new(metrics.hive.clone()))?;
+        for outcome in Outcome::ALL {
+            // A row that never happened reads 0, not absent: alerts on rates need the first one.
+            metrics.requests.with_label_values(&[outcome.word()]);
+        }
+        Ok(metrics)
+    }
+
+    /// Counts one finished request.
+    pub(crate) fn finished(
+        &self,
+        outcome: Outcome,
+        cache: Option<&'static str>,
+        bytes: u64,
+        first_byte: Option<Duration>,
+        duration: Duration,
+    ) {
+        self.requests.with_label_values(&[outcome.word()]).inc();
+        if let Some(status) = cache {
+            self.cache_status.with_label_values(&[status]).inc();
+        }
+        self.bytes.inc_by(bytes);
+        if let Some(first_byte) = first_byte {
+            self.first_byte.observe(first_byte.as_secs_f64());
+        }
+        self.duration.observe(duration.as_secs_f64());
+    }
+
+    /// Prometheus' text format.
+    pub(crate) fn text(&self, elsewhere: &Elsewhere) -> Result<Vec<u8>, prometheus::Error> {
+        let _one_reader = self.gathering.lock();
+        set(&self.log_dropped, elsewhere.log_dropped);
+        for (name, value) in &elsewhere.cache_events {
+            set(&self.cache_events.with_label_values(&[name]), *value);
+        }
+        for (name, value) in &elsewhere.cache_state {
+            self.cache_state.with_label_values(&[name]).set(i64::try_from(*value).unwrap_or(i64::MAX));
+        }
+        for (name, value) in &elsewhere.hive {
+            set(&self.hive.with_label_values(&[name]), *value);
+        }
+        let mut text = Vec::with_capacity(8 << 10);
+        TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
+        Ok(text)
+    }
+}
+
+/// Brings a counter to a value counted elsewhere; both only grow.
+fn set(counter: &IntCounter, value: u64) {
+    counter.inc_by(value.saturating_sub(counter.get()));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Elsewhere, Metrics};
+    use crate::outcome::Outcome;
+    use std::time::Duration;
+
+    #[test]
+    fn counts_show_in_the_text_and_every_outcome_has_a_series() {
+        let metrics = Metrics::new().unwrap();
+        metrics.finished(Outcome::Served, Some("HIT"), 42, Some(Duration::from_millis(1)), Duration::from_millis(2));
+        let elsewhere = Elsewhere {
+            log_dropped: 0,
+            cache_events: vec![("fills", 3)],
+            cache_state: vec![("bytes", 7)],
+            hive: vec![],
+        };
+        metrics.text(&elsewhere).unwrap();
+        let text = String::from_utf8(metrics.text(&elsewhere).unwrap()).unwrap();
+        for line in [
+            "streamvault_requests_total{outcome=\"served\"} 1",
+            "streamvault_requests_total{outcome=\"link-invalid\"} 0",
+            "streamvault_cache_status_total{status=\"HIT\"} 1",
+            "streamvault_sent_bytes_total 42",
+            "streamvault_cache_events_total{event=\"fills\"} 3",
+            "streamvault_cache_state{what=\"bytes\"} 7",
+            "streamvault_first_byte_seconds_count 1",
+        ] {
+            assert!(text.contains(line), "{line} is not in:\n{text}");
+        }
+    }
+}

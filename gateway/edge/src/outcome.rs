@@ -1,0 +1,108 @@
+//! How a request can end: one row per outcome.
+//!
+//! A row holds the status (if the outcome itself decides it), the word for log and metric, what the viewer may read, and
+//! what an operator should do. [`crate::refusal`] is the only place that picks a row for an error.
+
+use http::StatusCode;
+
+macro_rules! outcomes {
+    ($($(#[$doc:meta])* $name:ident = $word:literal, $status:expr, $viewer:literal, $operator:literal;)*) => {
+        /// How a request ended.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub(crate) enum Outcome { $($(#[$doc])* $name,)* }
+
+        impl Outcome {
+            /// Every row.
+            pub(crate) const ALL: &'static [Outcome] = &[$(Outcome::$name),*];
+
+            /// The word in the access log and in the metric's label.
+            pub(crate) fn word(self) -> &'static str { match self { $(Outcome::$name => $word,)* } }
+
+            /// The status a refusal answers with; `None` where the plan or the broken transfer decided it.
+            pub(crate) fn status(self) -> Option<StatusCode> { match self { $(Outcome::$name => $status,)* } }
+
+            /// What the viewer may read. Never more than this leaves the edge.
+            pub(crate) fn viewer_text(self) -> &'static str { match self { $(Outcome::$name => $viewer,)* } }
+
+            /// What an operator who sees many of these should do.
+            pub(crate) fn operator_hint(self) -> &'static str { match self { $(Outcome::$name => $operator,)* } }
+        }
+    };
+}
+
+outcomes! {
+    /// The whole answer went out: bytes, or a 304, 412 or 416.
+    Served = "served", None, "", "Nothing.";
+    /// The viewer closed the connection before the end, as players do when they seek.
+    ClientGone = "client-gone", None, "", "Nothing, unless most requests end so.";
+    /// The viewer took no bytes for the write time-out.
+    ClientStalled = "client-stalled", None, "", "Nothing, unless most requests end so: then look at the network in front.";
+    /// The transfer broke after the headers had gone; the connection was cut so that nobody takes the part for the whole.
+    BodyCut = "body-cut", None, "", "Look at the hive's log and at the cache's disk at the same time.";
+    /// The request target has a bad escape, a NUL, or climbs above the root.
+    BadTarget = "bad-target", Some(StatusCode::BAD_REQUEST), "The address is malformed.", "Nothing: scanners do this.";
+    /// The Host header is missing or not a host.
+    BadHost = "bad-host", Some(StatusCode::BAD_REQUEST), "The request names no valid host.", "Nothing: scanners do this.";
+    /// No tenant has this domain.
+    UnknownHost = "unknown-host", Some(StatusCode::MISDIRECTED_REQUEST), "This host is not served here.", "Add the domain to a tenant, or take its DNS record away.";
+    /// The tenant is suspended.
+    Suspended = "suspended", Some(StatusCode::SERVICE_UNAVAILABLE), "This site is under maintenance.", "Set the tenant's status to active when it may serve again.";
+    /// A method other than GET and HEAD.
+    BadMethod = "bad-method", Some(StatusCode::METHOD_NOT_ALLOWED), "Only GET and HEAD are served here.", "Nothing.";
+    /// The path is no stream.
+    NoSuchPath = "no-such-path", Some(StatusCode::NOT_FOUND), "There is nothing here.", "Nothing, unless a frontend builds such paths.";
+    /// The link's token is missing, malformed or wrong.
+    LinkInvalid = "link-invalid", Some(StatusCode::FORBIDDEN), "This link is not valid.", "If a frontend's links fail, compare its secret and expression with the tenant's.";
+    /// The token is right and its time is over.
+    LinkExpired = "link-expired", Some(StatusCode::GONE), "This link has expired.", "Nothing, unless fresh links expire: then compare clocks.";
+    /// There is no such chat or message, or no session can see it.
+    MediaNotFound = "media-not-found", Some(StatusCode::NOT_FOUND), "This film was not found.", "See that a session of the hive is a member of the chat.";
+    /// The message was deleted or lost its document.
+    MediaGone = "media-gone", Some(StatusCode::GONE), "This film is no longer available.", "Nothing: the frontend should drop it.";
+    /// The media changed faster than a request could follow.
+    MediaChanging = "media-changing", Some(StatusCode::SERVICE_UNAVAILABLE), "This film is being replaced. Please try again.", "Nothing, unless it lasts: then the hive answers with two versions.";
+    /// The hive asks for patience: sessions rest or are at their cap.
+    HiveBusy = "hive-busy", Some(StatusCode::SERVICE_UNAVAILABLE), "Many people are watching. Please try again soon.", "Add sessions to the hive.";
+    /// The hive or Telegram did not answer in time.
+    HiveTimeout = "hive-timeout", Some(StatusCode::GATEWAY_TIMEOUT), "The film did not arrive in time. Please try again.", "Look at the hive's log; see whether its data-centres answer.";
+    /// The hive can't be reached.
+    HiveUnreachable = "hive-unreachable", Some(StatusCode::BAD_GATEWAY), "The film can't be reached right now. Please try again.", "See that the hive runs and that hive.address names its socket.";
+    /// The hive answered outside the contract, or refused the token.
+    HiveProtocol = "hive-protocol", Some(StatusCode::BAD_GATEWAY), "The film can't be reached right now. Please try again.", "See that hive.token is the same on both sides, and both are of one release.";
+    /// A fault of our own.
+    Internal = "internal", Some(StatusCode::INTERNAL_SERVER_ERROR), "Something went wrong here. Please try again.", "Please report it, with the log lines of this request id.";
+}
+
+/// The table in Markdown, as the runbook has it and `gateway outcomes` prints it.
+pub(crate) fn markdown() -> String {
+    let mut text =
+        String::from("| outcome | status | viewers read | what to do about many |\n| --- | --- | --- | --- |\n");
+    for outcome in Outcome::ALL {
+        let status = outcome.status().map_or("-".to_owned(), |status| status.as_u16().to_string());
+        let viewer = if outcome.viewer_text().is_empty() { "-" } else { outcome.viewer_text() };
+        text.push_str(&format!("| {} | {status} | {viewer} | {} |\n", outcome.word(), outcome.operator_hint()));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Outcome, markdown};
+    use std::collections::HashSet;
+
+    #[test]
+    fn the_runbook_has_the_same_table() {
+        let runbook = include_str!("../../../deploy/runbook.md");
+        assert!(runbook.contains(&markdown()), "put the output of `gateway outcomes` into deploy/runbook.md");
+    }
+
+    #[test]
+    fn rows_are_complete_and_words_unique() {
+        let mut words = HashSet::new();
+        for outcome in Outcome::ALL {
+            assert!(words.insert(outcome.word()), "{}", outcome.word());
+            assert!(!outcome.operator_hint().is_empty());
+            assert_eq!(outcome.status().is_some(), !outcome.viewer_text().is_empty(), "{}", outcome.word());
+        }
+    }
+}

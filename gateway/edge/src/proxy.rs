@@ -1,0 +1,167 @@
+//! Pingora's face: one request in, one answer and one log line out. The decisions are [`crate::flow`]'s.
+#![expect(clippy::disallowed_methods, reason = "the edge's clock: each request is timed and dated here, and only here")]
+
+use crate::access_log::{Entry, without_query};
+use crate::edge::Edge;
+use crate::flow::{self, Incoming};
+use crate::outcome::Outcome;
+use crate::serve::{self, Cut};
+use async_trait::async_trait;
+use http::HeaderMap;
+use http::header::{HeaderName, RANGE, REFERER, USER_AGENT};
+use pingora::http::RequestHeader;
+use pingora::modules::http::HttpModules;
+use pingora::prelude::{Error, ErrorType, HttpPeer, Result};
+use pingora::proxy::{FailToProxy, ProxyHttp, Session};
+use prometheus::IntGauge;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+/// The public service.
+pub(crate) struct EdgeProxy {
+    edge: Arc<Edge>,
+}
+
+/// What is known of one request from its first header to its log line.
+pub(crate) struct Context {
+    started: Instant,
+    entry: Entry,
+    outcome: Outcome,
+    _active: ActiveRequest,
+}
+
+/// Counts a request as active for as long as its context lives, however it ends.
+struct ActiveRequest(IntGauge);
+
+impl EdgeProxy {
+    pub(crate) fn new(edge: Arc<Edge>) -> Self {
+        Self { edge }
+    }
+
+    fn describe(&self, session: &Session, entry: &mut Entry) {
+        let head = session.req_header();
+        entry.request_id = format!("{:016x}", rand::random::<u64>());
+        entry.remote = session.client_addr().and_then(|address| address.as_inet()).map(std::net::SocketAddr::ip);
+        entry.method = head.method.as_str().chars().take(16).collect();
+        entry.path = path_of(head);
+        entry.protocol = if session.as_http2().is_some() { "h2" } else { "http/1" };
+        entry.range = text(&head.headers, &RANGE);
+        entry.referer = text(&head.headers, &REFERER).map(|url| without_query(&url));
+        entry.user_agent = text(&head.headers, &USER_AGENT);
+    }
+}
+
+#[async_trait]
+impl ProxyHttp for EdgeProxy {
+    type CTX = Context;
+
+    fn new_ctx(&self) -> Context {
+        // Internal until somebody knows better: a request that vanishes is a fault of ours.
+        Context {
+            started: Instant::now(),
+            entry: Entry::default(),
+            outcome: Outcome::Internal,
+            _active: ActiveRequest::new(&self.edge.metrics.active),
+        }
+    }
+
+    /// No compression, no modules: media is compressed already, and ranges must stay exact.
+    fn init_downstream_modules(&self, _modules: &mut HttpModules) {}
+
+    async fn request_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<bool> {
+        ctx.started = Instant::now();
+        self.describe(session, &mut ctx.entry);
+        let limits = &self.edge.limits;
+        let downstream = session.as_downstream_mut();
+        downstream.set_keepalive(Some(limits.keepalive.as_secs()));
+        downstream.set_write_timeout(Some(limits.write_timeout));
+        downstream.set_min_send_rate(limits.min_send_rate);
+
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let head = downstream.req_header();
+        let incoming = Incoming {
+            head,
+            target: head.raw_path(),
+            remote: ctx.entry.remote,
+            now: i64::try_from(now.as_secs()).unwrap_or(i64::MAX),
+        };
+        let Context { started, entry, outcome, .. } = ctx;
+        let sent = match flow::answer(&self.edge, &incoming, entry).await {
+            Ok(ready) => serve::send(downstream, ready, entry, *started).await,
+            Err(refusal) => {
+                *outcome = refusal.outcome();
+                entry.reason = Some(refusal.to_string());
+                return match serve::refuse(downstream, &refusal, entry).await {
+                    Ok(()) => Ok(true),
+                    Err(_gone) => Err(Error::explain(ErrorType::WriteError, "the client left before the refusal")),
+                };
+            }
+        };
+        match sent {
+            Ok(()) => {
+                *outcome = Outcome::Served;
+                Ok(true)
+            }
+            Err(cut) => {
+                *outcome = match &cut {
+                    Cut::ClientGone => Outcome::ClientGone,
+                    Cut::ClientStalled => Outcome::ClientStalled,
+                    Cut::Origin(_) => Outcome::BodyCut,
+                };
+                entry.reason = Some(cut.to_string());
+                // An error, not Ok: pingora must drop the connection (HTTP/1) or reset the stream (HTTP/2). After Ok it would
+                // end the body cleanly, and the part would pass for the whole.
+                Err(Error::explain(ErrorType::ConnectionClosed, "the transfer was cut"))
+            }
+        }
+    }
+
+    /// The flow answers every request itself.
+    async fn upstream_peer(&self, _session: &mut Session, _ctx: &mut Context) -> Result<Box<HttpPeer>> {
+        Err(Error::explain(ErrorType::HTTPStatus(404), "nothing is passed on"))
+    }
+
+    async fn fail_to_proxy(&self, _session: &mut Session, _error: &Error, _ctx: &mut Context) -> FailToProxy {
+        FailToProxy { error_code: 0, can_reuse_downstream: false }
+    }
+
+    /// Pingora's error lines print the request target, and with it the link's token.
+    fn suppress_error_log(&self, _session: &Session, _ctx: &Context, _error: &Error) -> bool {
+        true
+    }
+
+    fn request_summary(&self, _session: &Session, ctx: &Context) -> String {
+        format!("{} {}", ctx.entry.method, ctx.entry.path)
+    }
+
+    async fn logging(&self, _session: &mut Session, _error: Option<&Error>, ctx: &mut Context) {
+        let Context { started, entry, outcome, .. } = ctx;
+        let duration = started.elapsed();
+        self.edge.metrics.finished(*outcome, entry.cache, entry.bytes, entry.first_byte, duration);
+        self.edge.access_log.write(entry, *outcome, SystemTime::now(), duration);
+    }
+}
+
+impl ActiveRequest {
+    fn new(gauge: &IntGauge) -> Self {
+        gauge.inc();
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for ActiveRequest {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+/// The path alone, for the log: the query is a credential.
+fn path_of(head: &RequestHeader) -> String {
+    let target = String::from_utf8_lossy(head.raw_path());
+    without_query(&target)
+}
+
+fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
+    let value = String::from_utf8_lossy(headers.get(name)?.as_bytes());
+    Some(value.chars().take(512).collect())
+}
