@@ -1,1 +1,39 @@
 //! The on-disk slice cache with streaming, single-flight fills.
+//!
+//! What it does: keeps aligned slices of media versions in one sparse file per version, answers byte ranges from them, and
+//! fetches what is missing in runs, each slice once, while every reader gets bytes as they arrive. What it refuses to do:
+//! rights, HTTP, retries against the hive, judging whose request it is. Who calls it: `edge`; it meets its origin only as
+//! [`slice::SliceOrigin`]. What stays true: a reader yields exactly its range's bytes of one version, or an error; a slice
+//! counts as present only once all of its bytes are on disk; a slice under a reader is never evicted; no disk fault fails
+//! a read that the origin could serve.
+//!
+//! From the inside out: `geometry`, `bits`, `format`, `evict` and `claims` are pure. `disk` makes every disk call, `store`
+//! names files. `version` is one media version, `keeper` the room on disk, `fill` and `run` fetch, `reader` and `direct`
+//! deliver, `cache` is the face.
+
+mod bits;
+mod buffers;
+mod cache;
+mod claims;
+mod config;
+mod direct;
+mod disk;
+mod evict;
+mod fill;
+mod format;
+mod geometry;
+mod keeper;
+mod reader;
+mod run;
+mod shared;
+mod stats;
+mod status;
+mod store;
+mod version;
+
+pub use cache::{Cache, Media, Purge, Purged};
+pub use config::CacheConfig;
+pub use disk::{DiskFault, DiskHook, DiskOp};
+pub use reader::Reader;
+pub use stats::CacheStats;
+pub use status::{CacheStatus, OpenError, ReadError};

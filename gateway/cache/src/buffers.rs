@@ -1,0 +1,65 @@
+//! Piece buffers, used again: a fresh 64 KiB each time would be zeroed and mapped for every piece sent.
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use std::sync::Arc;
+
+/// Idle buffers kept; more are freed. At 64 KiB pieces: 16 MiB.
+const KEEP: usize = 256;
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Buffers {
+    piece: usize,
+    idle: Mutex<Vec<Box<[u8]>>>,
+}
+
+impl Buffers {
+    pub(crate) fn new(piece: usize) -> Arc<Self> {
+        Arc::new(Self { piece, idle: Mutex::default() })
+    }
+
+    /// A buffer of `len` bytes of unspecified content; `len` is at most a piece.
+    pub(crate) fn take(self: &Arc<Self>, len: usize) -> Buffer {
+        if len <= self.piece / 4 {
+            return Buffer { bytes: vec![0; len].into_boxed_slice(), len, home: None };
+        }
+        let bytes = self.idle.lock().pop().unwrap_or_else(|| vec![0; self.piece].into_boxed_slice());
+        Buffer { len: len.min(bytes.len()), bytes, home: Some(self.clone()) }
+    }
+}
+
+/// A buffer that goes home when its last `Bytes` is dropped.
+pub(crate) struct Buffer {
+    bytes: Box<[u8]>,
+    len: usize,
+    home: Option<Arc<Buffers>>,
+}
+
+impl Buffer {
+    pub(crate) fn as_mut(&mut self) -> &mut [u8] {
+        &mut self.bytes[..self.len]
+    }
+
+    /// The first `len` bytes, as filled.
+    pub(crate) fn freeze(mut self, len: usize) -> Bytes {
+        self.len = len.min(self.len);
+        Bytes::from_owner(self)
+    }
+}
+
+impl AsRef<[u8]> for Buffer {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        let Some(home) = self.home.take() else { return };
+        let mut idle = home.idle.lock();
+        if idle.len() < KEEP {
+            idle.push(std::mem::take(&mut self.bytes));
+        }
+    }
+}

@@ -1,0 +1,392 @@
+//! Who fetches which slice, and who is reading where: the state machine of one media version. Pure: no async, no clock,
+//! no disk.
+//!
+//! What stays true, and the model test checks: no slice is claimed by two runs; a slice that a reader waits for is
+//! present, claimed, or busy; a slice under a reader is never evicted; `charge` equals present plus claimed bytes.
+
+use crate::bits::Bits;
+use crate::evict::Verdict;
+use crate::geometry::Geometry;
+use crate::status::CacheStatus;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+
+/// How runs are sized; in slices.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pace {
+    pub(crate) first_run: u32,
+    pub(crate) max_run: u32,
+    pub(crate) join_distance: u32,
+    pub(crate) orphan_budget: u32,
+}
+
+pub(crate) type RunId = u64;
+pub(crate) type ReaderId = u64;
+
+/// What a reader meets at the slice it has come to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Step<H> {
+    /// On disk and known good.
+    Present,
+    /// On disk since before the start; the caller checks it and reports with `verified`. The slice is busy until then.
+    Verify,
+    /// Between two states of the disk; look again when something settles.
+    Busy,
+    /// Being fetched by this run.
+    Join(H),
+    /// Nobody has it: the caller starts a run over these slices with `begin`, under the same lock.
+    Start(Range<u32>),
+}
+
+#[derive(Debug)]
+struct Run<H> {
+    id: RunId,
+    /// Claimed slices are `from..end`; those before are done.
+    from: u32,
+    end: u32,
+    /// The last slice being written: a split never cuts at or before it.
+    at: u32,
+    /// Slices it was planned with.
+    size: u32,
+    handle: H,
+}
+
+#[derive(Debug)]
+struct Reader {
+    at: Option<u32>,
+    next: u32,
+    end: u32,
+    ramp: u32,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Claims<H> {
+    geometry: Geometry,
+    pace: Pace,
+    present: Bits,
+    verified: Bits,
+    claimed: Bits,
+    /// Has an entry in the eviction queue.
+    queued: Bits,
+    /// Read once since it came, and read again: the first reader of a fill doesn't make a slice popular.
+    touched: Bits,
+    visited: Bits,
+    busy: BTreeSet<u32>,
+    pins: BTreeMap<u32, u32>,
+    readers: BTreeMap<ReaderId, Reader>,
+    runs: Vec<Run<H>>,
+    next_id: u64,
+    charge: u64,
+    on_disk: u32,
+}
+
+impl<H: Clone> Claims<H> {
+    pub(crate) fn new(geometry: Geometry, pace: Pace) -> Self {
+        let bits = Bits::new(geometry.slices());
+        Self {
+            geometry,
+            pace,
+            present: bits.clone(),
+            verified: bits.clone(),
+            claimed: bits.clone(),
+            queued: bits.clone(),
+            touched: bits.clone(),
+            visited: bits,
+            busy: BTreeSet::new(),
+            pins: BTreeMap::new(),
+            readers: BTreeMap::new(),
+            runs: Vec::new(),
+            next_id: 0,
+            charge: 0,
+            on_disk: 0,
+        }
+    }
+
+    /// Bytes of all slices present or claimed.
+    pub(crate) fn charge(&self) -> u64 {
+        self.charge
+    }
+
+    /// Slices present.
+    pub(crate) fn on_disk(&self) -> u32 {
+        self.on_disk
+    }
+
+    /// Nothing on disk, nothing under way, nobody reading.
+    pub(crate) fn is_idle_and_empty(&self) -> bool {
+        self.charge == 0 && self.runs.is_empty() && self.readers.is_empty() && self.busy.is_empty()
+    }
+
+    /// A slice found on disk at the start. True if it needs an entry in the eviction queue.
+    pub(crate) fn restore(&mut self, slice: u32) -> bool {
+        if slice >= self.geometry.slices() || self.present.put(slice, true) {
+            return false;
+        }
+        self.charge += self.weight(slice);
+        self.on_disk += 1;
+        !self.queued.put(slice, true)
+    }
+
+    /// What a range would meet now, without I/O.
+    pub(crate) fn status(&self, slices: Range<u32>) -> CacheStatus {
+        let (mut here, mut coming, mut missing) = (false, false, false);
+        for slice in slices {
+            match (self.present.get(slice), self.claimed.get(slice)) {
+                (true, _) => here = true,
+                (_, true) => coming = true,
+                _ => missing = true,
+            }
+        }
+        match (here, coming, missing) {
+            (_, false, false) => CacheStatus::Hit,
+            (true, ..) => CacheStatus::Partial,
+            (false, true, false) => CacheStatus::Joined,
+            (false, _, true) => CacheStatus::Miss,
+        }
+    }
+
+    /// Registers a reader of these slices.
+    pub(crate) fn join(&mut self, slices: Range<u32>) -> ReaderId {
+        let id = self.fresh_id();
+        let ramp = self.pace.first_run;
+        self.readers.insert(id, Reader { at: None, next: slices.start, end: slices.end, ramp });
+        id
+    }
+
+    /// Moves a reader to a slice and pins it there.
+    pub(crate) fn enter(&mut self, id: ReaderId, slice: u32) {
+        let Some(reader) = self.readers.get_mut(&id) else { return };
+        let before = reader.at.replace(slice);
+        reader.next = slice;
+        if before == Some(slice) {
+            return;
+        }
+        *self.pins.entry(slice).or_insert(0) += 1;
+        if let Some(before) = before {
+            self.unpin(before);
+        }
+        if self.present.get(slice) && self.touched.put(slice, true) {
+            self.visited.put(slice, true);
+        } else {
+            self.touched.put(slice, true);
+        }
+    }
+
+    /// Forgets a reader and its pin.
+    pub(crate) fn leave(&mut self, id: ReaderId) {
+        if let Some(Reader { at: Some(at), .. }) = self.readers.remove(&id) {
+            self.unpin(at);
+        }
+    }
+
+    /// What the reader does next at the slice it has entered.
+    pub(crate) fn step(&mut self, id: ReaderId) -> Step<H> {
+        let Some(&Reader { at: Some(slice), end, ramp, .. }) = self.readers.get(&id) else { return Step::Busy };
+        if self.busy.contains(&slice) {
+            return Step::Busy;
+        }
+        if self.present.get(slice) {
+            if self.verified.get(slice) {
+                return Step::Present;
+            }
+            self.busy.insert(slice);
+            return Step::Verify;
+        }
+        let Some(at) = self.runs.iter().position(|run| run.from <= slice && slice < run.end) else {
+            let size = self.run_size(slice, ramp);
+            return Step::Start(self.stretch(slice, size, end));
+        };
+        let run = &self.runs[at];
+        if slice > run.at.saturating_add(self.pace.join_distance) {
+            // A seek doesn't wait behind somebody else's long download: that run now ends here.
+            self.truncate(at, slice);
+            return Step::Start(self.stretch(slice, ramp, end));
+        }
+        let (handle, size) = (run.handle.clone(), run.size);
+        if let Some(reader) = self.readers.get_mut(&id) {
+            reader.ramp = reader.ramp.max(size);
+        }
+        Step::Join(handle)
+    }
+
+    /// A run that the reader should start early, so that the origin is asked before the reader gets there.
+    pub(crate) fn ahead(&mut self, id: ReaderId) -> Option<Range<u32>> {
+        let &Reader { at: Some(at), end, ramp, .. } = self.readers.get(&id)? else { return None };
+        let low_water = (ramp / 2).max(2);
+        let mut near = at + 1..end.min(at + 1 + low_water);
+        // A busy slice may be missing in a moment: starting behind it would leave a gap for a request of its own.
+        let missing = near.find(|slice| self.is_free(*slice) || self.busy.contains(slice))?;
+        if self.busy.contains(&missing) {
+            return None;
+        }
+        let size = self.run_size(missing, ramp);
+        Some(self.stretch(missing, size, end))
+    }
+
+    /// Claims a stretch that `step` or `ahead` named. `at` is the slice whose bytes come first.
+    pub(crate) fn begin(&mut self, slices: Range<u32>, at: u32, leader: ReaderId, handle: H) -> RunId {
+        let id = self.fresh_id();
+        for slice in slices.clone() {
+            self.claimed.put(slice, true);
+            self.charge += self.weight(slice);
+        }
+        let size = slices.end.saturating_sub(at).max(1);
+        if let Some(reader) = self.readers.get_mut(&leader) {
+            // A stretch cut short by a present slice says nothing about how fast its reader is.
+            reader.ramp = reader.ramp.max(size);
+        }
+        self.runs.push(Run { id, from: slices.start, end: slices.end, at, size, handle });
+        id
+    }
+
+    /// A run is about to write bytes up to and including slice `upto`: from now on no split cuts at or before it. Returns
+    /// the slice that the run must end before, which shrinks when a seek split it off or nobody wants the rest.
+    pub(crate) fn reserve(&mut self, id: RunId, upto: u32) -> u32 {
+        let Some(at) = self.runs.iter().position(|run| run.id == id) else { return 0 };
+        if !self.is_wanted(at) {
+            let keep = self.runs[at].at.saturating_add(1).saturating_add(self.pace.orphan_budget);
+            self.truncate(at, keep);
+        }
+        let run = &mut self.runs[at];
+        run.at = run.at.max(upto.min(run.end.saturating_sub(1)));
+        run.end
+    }
+
+    /// A run has a whole slice on disk. True if it needs an entry in the eviction queue.
+    pub(crate) fn complete(&mut self, id: RunId, slice: u32) -> bool {
+        let Some(run) = self.runs.iter_mut().find(|run| run.id == id && run.from == slice && slice < run.end) else {
+            return false;
+        };
+        run.from = slice + 1;
+        self.claimed.put(slice, false);
+        self.present.put(slice, true);
+        self.on_disk += 1;
+        self.verified.put(slice, true);
+        self.touched.put(slice, self.pins.contains_key(&slice));
+        self.visited.put(slice, false);
+        !self.queued.put(slice, true)
+    }
+
+    /// A run is over, for whatever reason: what it still claims is free again. Returns the slice that it was writing, if
+    /// its bytes are litter that nobody reads; that slice is busy until `settle`.
+    pub(crate) fn finish(&mut self, id: RunId) -> Option<u32> {
+        let at = self.runs.iter().position(|run| run.id == id)?;
+        let run = self.runs.swap_remove(at);
+        self.release(run.from..run.end);
+        let litter = run.from < run.end && run.from <= run.at && !self.pins.contains_key(&run.from);
+        litter.then(|| {
+            self.busy.insert(run.from);
+            run.from
+        })
+    }
+
+    /// The hand of the eviction queue points at a slice. After `Evict` it is busy until `settle`.
+    pub(crate) fn judge(&mut self, slice: u32) -> Verdict {
+        if !self.present.get(slice) {
+            self.queued.put(slice, false);
+            return Verdict::Gone;
+        }
+        if self.busy.contains(&slice) || self.pins.contains_key(&slice) || self.visited.put(slice, false) {
+            return Verdict::Spare;
+        }
+        self.queued.put(slice, false);
+        self.drop_present(slice);
+        self.busy.insert(slice);
+        Verdict::Evict
+    }
+
+    /// The disk is done with a busy slice.
+    pub(crate) fn settle(&mut self, slice: u32) {
+        self.busy.remove(&slice);
+    }
+
+    /// The outcome of `Step::Verify`.
+    pub(crate) fn verified(&mut self, slice: u32, good: bool) {
+        if good {
+            self.verified.put(slice, true);
+        } else {
+            self.lose(slice);
+        }
+        self.settle(slice);
+    }
+
+    /// A present slice can't be read: it counts as missing from now on.
+    pub(crate) fn lose(&mut self, slice: u32) {
+        if self.present.get(slice) {
+            self.drop_present(slice);
+        }
+    }
+
+    fn is_free(&self, slice: u32) -> bool {
+        !self.present.get(slice) && !self.claimed.get(slice) && !self.busy.contains(&slice)
+    }
+
+    /// The free slices from `first` on, at most `size` and not past what the reader asked for.
+    fn stretch(&self, first: u32, size: u32, end: u32) -> Range<u32> {
+        let cap = first.saturating_add(size.max(1)).min(end);
+        let end = (first + 1..cap).find(|&slice| !self.is_free(slice)).unwrap_or(cap);
+        first..end.max(first + 1)
+    }
+
+    /// Readers that keep up with a run that ends just here get twice its size, so that the origin's window doesn't drain
+    /// between runs. A run that ended long before its reader got here was big enough: slow readers pull little ahead.
+    fn run_size(&self, first: u32, ramp: u32) -> u32 {
+        let before = self.runs.iter().find(|run| run.end == first);
+        before
+            .map_or(ramp.min(self.pace.max_run), |run| run.size.max(self.pace.first_run).saturating_mul(2))
+            .min(self.pace.max_run)
+    }
+
+    /// Some reader will come to what the run has yet to write, within twice its own read-ahead.
+    fn is_wanted(&self, at: usize) -> bool {
+        let run = &self.runs[at];
+        self.readers.values().any(|reader| {
+            let horizon = reader.end.min(reader.next.saturating_add(reader.ramp.saturating_mul(2)));
+            reader.next < run.end.max(run.at + 1) && run.at < horizon
+        })
+    }
+
+    fn truncate(&mut self, at: usize, end: u32) {
+        let run = &mut self.runs[at];
+        let end = end.max(run.from).min(run.end);
+        let freed = end..run.end;
+        run.end = end;
+        self.release(freed);
+    }
+
+    fn release(&mut self, slices: Range<u32>) {
+        for slice in slices {
+            if self.claimed.put(slice, false) {
+                self.charge -= self.weight(slice);
+            }
+        }
+    }
+
+    fn drop_present(&mut self, slice: u32) {
+        self.present.put(slice, false);
+        self.verified.put(slice, false);
+        self.touched.put(slice, false);
+        self.visited.put(slice, false);
+        self.on_disk -= 1;
+        self.charge -= self.weight(slice);
+    }
+
+    fn unpin(&mut self, slice: u32) {
+        if let Some(count) = self.pins.get_mut(&slice) {
+            *count -= 1;
+            if *count == 0 {
+                self.pins.remove(&slice);
+            }
+        }
+    }
+
+    fn weight(&self, slice: u32) -> u64 {
+        self.geometry.end(slice) - self.geometry.start(slice)
+    }
+
+    fn fresh_id(&mut self) -> u64 {
+        self.next_id += 1;
+        self.next_id
+    }
+}

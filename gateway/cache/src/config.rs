@@ -1,0 +1,119 @@
+//! Settings, with their bounds.
+
+use crate::claims::Pace;
+use crate::disk::DiskHook;
+use crate::status::OpenError;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+const KIB: u64 = 1024;
+const MIB: u64 = 1024 * KIB;
+
+/// How a cache keeps and fetches slices. [`CacheConfig::new`] has the defaults.
+#[derive(Clone)]
+pub struct CacheConfig {
+    /// Folder that the cache makes and locks; it must be on a file system with sparse files and hole punching.
+    pub folder: PathBuf,
+    /// Bytes of a slice: a power of two from 64 KiB to 8 MiB (1 MiB). Another size drops what is on disk.
+    pub slice_size: u32,
+    /// Bytes of slices kept, on disk or on their way (10 GiB). Readers and running fills may hold it over for a while.
+    pub max_size: u64,
+    /// Bytes that the file system keeps free (1 GiB); 0 doesn't ask.
+    pub min_free: u64,
+    /// How long metadata is trusted before the origin is asked again (60 s).
+    pub meta_ttl: Duration,
+    /// Most bytes of a piece that a reader yields (64 KiB).
+    pub piece: usize,
+    /// Slices of the first request for a missing stretch (4).
+    pub first_run: u32,
+    /// Most slices of a request, for readers that keep pace with it (32).
+    pub max_run: u32,
+    /// A slice further than this ahead of a running request is fetched by one of its own (2).
+    pub join_distance: u32,
+    /// Slices that a request still fetches after its last reader left, beyond the one under way (2).
+    pub orphan_budget: u32,
+    /// Versions whose files stay open (1024); two descriptors each.
+    pub max_open: usize,
+    /// Watches disk calls and makes them fail, in drills.
+    pub disk_hook: Option<Arc<dyn DiskHook>>,
+}
+
+impl CacheConfig {
+    /// Defaults, in this folder.
+    pub fn new(folder: impl Into<PathBuf>) -> Self {
+        Self {
+            folder: folder.into(),
+            slice_size: 1024 * 1024,
+            max_size: 10 * 1024 * MIB,
+            min_free: 1024 * MIB,
+            meta_ttl: Duration::from_secs(60),
+            piece: 64 * 1024,
+            first_run: 4,
+            max_run: 32,
+            join_distance: 2,
+            orphan_budget: 2,
+            max_open: 1024,
+            disk_hook: None,
+        }
+    }
+
+    pub(crate) fn check(&self) -> Result<(), OpenError> {
+        let slice = u64::from(self.slice_size);
+        let rules = [
+            (self.slice_size.is_power_of_two(), "slice_size must be a power of two"),
+            ((64 * KIB..=8 * MIB).contains(&slice), "slice_size must be from 64 KiB to 8 MiB"),
+            (self.max_size >= slice, "max_size must hold at least one slice"),
+            ((4 * 1024..=1024 * 1024).contains(&self.piece), "piece must be from 4 KiB to 1 MiB"),
+            (self.first_run >= 1, "first_run must be at least 1"),
+            (self.max_run >= self.first_run, "max_run must be at least first_run"),
+            (self.max_open >= 1, "max_open must be at least 1"),
+        ];
+        rules.into_iter().find(|(good, _)| !good).map_or(Ok(()), |(_, rule)| Err(OpenError::Setting(rule)))
+    }
+
+    pub(crate) fn pace(&self) -> Pace {
+        Pace {
+            first_run: self.first_run,
+            max_run: self.max_run,
+            join_distance: self.join_distance,
+            orphan_budget: self.orphan_budget,
+        }
+    }
+}
+
+impl fmt::Debug for CacheConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CacheConfig")
+            .field("folder", &self.folder)
+            .field("slice_size", &self.slice_size)
+            .field("max_size", &self.max_size)
+            .field("min_free", &self.min_free)
+            .field("meta_ttl", &self.meta_ttl)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::CacheConfig;
+
+    #[test]
+    fn bounds_are_checked() {
+        assert!(CacheConfig::new("x").check().is_ok());
+        let bad: [fn(&mut CacheConfig); 6] = [
+            |c| c.slice_size = 3 << 16,
+            |c| c.slice_size = 1 << 15,
+            |c| c.slice_size = 1 << 24,
+            |c| c.max_size = 1,
+            |c| c.first_run = 0,
+            |c| c.max_run = 1,
+        ];
+        for change in bad {
+            let mut config = CacheConfig::new("x");
+            change(&mut config);
+            assert!(config.check().is_err(), "{config:?}");
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! Every call to the disk that the cache makes, and nothing else: one place to count, to fail on purpose, to explain.
+#![expect(clippy::disallowed_methods, reason = "this file owns the disk")]
+
+use rustix::fs::{FallocateFlags, FlockOperation};
+use rustix::io::{Errno, ReadWriteFlags};
+use std::fs::{File, OpenOptions};
+use std::io::{self, IoSliceMut, Read, Write};
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// A kind of disk call, as a [`DiskHook`] sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum DiskOp {
+    /// A new extent file or sidecar.
+    Create,
+    /// An extent file or sidecar opened again.
+    Open,
+    /// Bytes of a slice.
+    WriteData,
+    /// A slice's record in the sidecar, written or erased.
+    WriteRecord,
+    /// Bytes of a slice, or a record, read by waiting for the device.
+    Read,
+    /// A hole punched where a slice was.
+    Punch,
+    /// A file deleted.
+    Unlink,
+    /// A question for free space.
+    FreeSpace,
+}
+
+/// What a [`DiskHook`] makes of a call.
+#[derive(Debug)]
+pub enum DiskFault {
+    /// The call fails and nothing happens.
+    Fail(io::Error),
+    /// A write stops after so many bytes and fails; other calls just fail.
+    Tear(usize, io::Error),
+}
+
+/// Watches disk calls, and makes them fail in drills: full, broken and vanishing disks, torn writes.
+pub trait DiskHook: Send + Sync + 'static {
+    /// Asked right before a call; `len` is the bytes to be written or read, 0 for other calls.
+    fn before(&self, op: DiskOp, len: usize) -> Option<DiskFault>;
+}
+
+/// What a read that must not wait came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ready {
+    /// So many bytes were in memory.
+    Bytes(usize),
+    /// The device would have to be waited for.
+    WouldBlock,
+}
+
+/// See the module.
+#[derive(Clone)]
+pub(crate) struct Disk {
+    hook: Option<Arc<dyn DiskHook>>,
+    /// The file system can't say whether a read would wait: don't ask again.
+    no_nowait: Arc<AtomicBool>,
+}
+
+impl Disk {
+    pub(crate) fn new(hook: Option<Arc<dyn DiskHook>>) -> Self {
+        Self { hook, no_nowait: Arc::default() }
+    }
+
+    fn check(&self, op: DiskOp, len: usize) -> io::Result<()> {
+        match self.hook.as_ref().and_then(|hook| hook.before(op, len)) {
+            None => Ok(()),
+            Some(DiskFault::Fail(error) | DiskFault::Tear(_, error)) => Err(error),
+        }
+    }
+
+    /// Makes a new file; one of that name must not exist. `len` is its length, all hole.
+    pub(crate) fn create(&self, path: &Path, len: u64) -> io::Result<File> {
+        self.check(DiskOp::Create, 0)?;
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder)?;
+        }
+        let file = OpenOptions::new().read(true).write(true).create_new(true).open(path)?;
+        file.set_len(len)?;
+        Ok(file)
+    }
+
+    /// Writes a whole new file under a temporary name and renames it: it is there whole or not at all.
+    pub(crate) fn create_whole(&self, path: &Path, bytes: &[u8], len: u64) -> io::Result<File> {
+        let temporary = path.with_extension("tmp");
+        let mut file = self.create(&temporary, 0)?;
+        file.write_all(bytes)?;
+        file.set_len(len)?;
+        std::fs::rename(&temporary, path)?;
+        Ok(file)
+    }
+
+    pub(crate) fn open(&self, path: &Path) -> io::Result<File> {
+        self.check(DiskOp::Open, 0)?;
+        OpenOptions::new().read(true).write(true).open(path)
+    }
+
+    pub(crate) fn read_whole(&self, path: &Path) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        File::open(path)?.read_to_end(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    pub(crate) fn write_data(&self, file: &File, bytes: &[u8], at: u64) -> io::Result<()> {
+        self.write(DiskOp::WriteData, file, bytes, at)
+    }
+
+    pub(crate) fn write_record(&self, file: &File, bytes: &[u8], at: u64) -> io::Result<()> {
+        self.write(DiskOp::WriteRecord, file, bytes, at)
+    }
+
+    fn write(&self, op: DiskOp, file: &File, bytes: &[u8], at: u64) -> io::Result<()> {
+        match self.hook.as_ref().and_then(|hook| hook.before(op, bytes.len())) {
+            None => file.write_all_at(bytes, at),
+            Some(DiskFault::Fail(error)) => Err(error),
+            Some(DiskFault::Tear(keep, error)) => {
+                file.write_all_at(bytes.get(..keep).unwrap_or(bytes), at)?;
+                Err(error)
+            }
+        }
+    }
+
+    /// Reads what is in memory already; never waits for the device, so the event loop may call it.
+    pub(crate) fn read_ready(&self, file: &File, into: &mut [u8], at: u64) -> Ready {
+        if self.no_nowait.load(Ordering::Relaxed) {
+            return Ready::WouldBlock;
+        }
+        match rustix::io::preadv2(file, &mut [IoSliceMut::new(into)], at, ReadWriteFlags::NOWAIT) {
+            Ok(got) if got > 0 => Ready::Bytes(got),
+            Err(Errno::OPNOTSUPP) => {
+                self.no_nowait.store(true, Ordering::Relaxed);
+                Ready::WouldBlock
+            }
+            // An I/O error or an end of file shows again in the read that may wait, which is the one that reports it.
+            Ok(_) | Err(_) => Ready::WouldBlock,
+        }
+    }
+
+    /// Reads all of `into`; waits for the device.
+    pub(crate) fn read(&self, file: &File, into: &mut [u8], at: u64) -> io::Result<()> {
+        self.check(DiskOp::Read, into.len())?;
+        file.read_exact_at(into, at)
+    }
+
+    /// Tells the kernel that these bytes are wanted soon.
+    pub(crate) fn will_need(&self, file: &File, at: u64, len: u64) {
+        // A hint: what it fails to load is loaded by the read that follows.
+        let _ = rustix::fs::fadvise(file, at, std::num::NonZeroU64::new(len), rustix::fs::Advice::WillNeed);
+    }
+
+    /// Gives the bytes' blocks back to the file system; the file keeps its length.
+    pub(crate) fn punch(&self, file: &File, at: u64, len: u64) -> io::Result<()> {
+        self.check(DiskOp::Punch, 0)?;
+        Ok(rustix::fs::fallocate(file, FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE, at, len)?)
+    }
+
+    /// Deletes a file. One that isn't there is no error.
+    pub(crate) fn unlink(&self, path: &Path) -> io::Result<()> {
+        self.check(DiskOp::Unlink, 0)?;
+        match std::fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Bytes that the file has blocks for, and its length.
+    pub(crate) fn allocated(&self, file: &File) -> io::Result<(u64, u64)> {
+        let stat = file.metadata()?;
+        Ok((stat.blocks() * 512, stat.len()))
+    }
+
+    /// Bytes that the file system still has for us.
+    pub(crate) fn free_space(&self, folder: &Path) -> io::Result<u64> {
+        self.check(DiskOp::FreeSpace, 0)?;
+        let stat = rustix::fs::statvfs(folder)?;
+        Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+    }
+
+    /// Makes a folder and locks it for as long as the file lives. `None`: another process has it.
+    pub(crate) fn lock(&self, folder: &Path) -> io::Result<Option<File>> {
+        std::fs::create_dir_all(folder)?;
+        let file = OpenOptions::new().write(true).create(true).truncate(false).open(folder.join("lock"))?;
+        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Some(file)),
+            Err(Errno::WOULDBLOCK) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The names in a folder; none if there is no such folder.
+    pub(crate) fn list(&self, folder: &Path) -> io::Result<Vec<std::ffi::OsString>> {
+        match std::fs::read_dir(folder) {
+            Ok(entries) => entries.map(|entry| Ok(entry?.file_name())).collect(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(error) => Err(error),
+        }
+    }
+}

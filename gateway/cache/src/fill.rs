@@ -1,0 +1,121 @@
+//! How far a fill has come: written by its task, watched by every reader that joined it.
+
+use slice::OriginError;
+use std::pin::pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use tokio::sync::Notify;
+
+/// Why a fill gave up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Failure {
+    Origin(OriginError),
+    /// The bytes came but the disk doesn't take them.
+    Disk,
+}
+
+/// What a reader finds at its position.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// So many bytes from the position on are in the extent file.
+    Bytes(u64),
+    /// The fill ended without them: cut short, or failed.
+    Ended(Option<Failure>),
+}
+
+/// Bytes `start..reached` are in the extent file and stay valid for readers that pin their slice.
+#[derive(Debug)]
+pub(crate) struct Fill {
+    start: u64,
+    reached: AtomicU64,
+    end: OnceLock<Option<Failure>>,
+    progress: Notify,
+    /// The rest of the slice, when it is fetched tail first: this fill is the skipped head then.
+    tail: Option<Arc<Fill>>,
+}
+
+impl Fill {
+    pub(crate) fn new(start: u64) -> Arc<Self> {
+        Self::build(start, None)
+    }
+
+    /// The head of a slice whose tail is under way already.
+    pub(crate) fn head(start: u64, tail: Arc<Self>) -> Arc<Self> {
+        Self::build(start, Some(tail))
+    }
+
+    fn build(start: u64, tail: Option<Arc<Self>>) -> Arc<Self> {
+        let reached = AtomicU64::new(start);
+        Arc::new(Self { start, reached, end: OnceLock::new(), progress: Notify::new(), tail })
+    }
+
+    /// The bytes up to `to` are written.
+    pub(crate) fn publish(&self, to: u64) {
+        self.reached.store(to, Ordering::Release);
+        self.progress.notify_waiters();
+    }
+
+    /// Nothing more will come. The first word counts.
+    pub(crate) fn close(&self, failure: Option<Failure>) {
+        let _ = self.end.set(failure);
+        self.progress.notify_waiters();
+    }
+
+    /// What is there at `pos` now; `None` while it is still to come.
+    pub(crate) fn look(&self, pos: u64) -> Option<Reach> {
+        if let Some(tail) = self.tail.as_ref().filter(|tail| pos >= tail.start) {
+            return tail.look(pos);
+        }
+        // Bytes are published before the end is set, so an end seen first means that what was published is seen too.
+        let end = self.end.get();
+        let reached = self.reached.load(Ordering::Acquire);
+        if self.start <= pos && pos < reached {
+            return Some(Reach::Bytes(reached - pos));
+        }
+        end.map(|end| Reach::Ended(*end))
+    }
+
+    /// Waits for bytes at `pos`, or for the end of the fill.
+    pub(crate) async fn wait(&self, pos: u64) -> Reach {
+        let source = self.tail.as_deref().filter(|tail| pos >= tail.start).unwrap_or(self);
+        loop {
+            let mut progress = pin!(source.progress.notified());
+            // Enlisted before looking: progress made in between wakes it.
+            progress.as_mut().enable();
+            if let Some(reach) = source.look(pos) {
+                return reach;
+            }
+            progress.await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Failure, Fill, Reach};
+    use slice::OriginError;
+
+    #[tokio::test]
+    async fn bytes_published_before_a_failure_can_still_be_read() {
+        let fill = Fill::new(100);
+        assert_eq!(fill.look(100), None);
+        fill.publish(150);
+        fill.close(Some(Failure::Origin(OriginError::Timeout)));
+        assert_eq!(fill.wait(120).await, Reach::Bytes(30));
+        assert_eq!(fill.wait(150).await, Reach::Ended(Some(Failure::Origin(OriginError::Timeout))));
+        assert_eq!(fill.wait(99).await, Reach::Ended(Some(Failure::Origin(OriginError::Timeout))));
+    }
+
+    #[tokio::test]
+    async fn a_head_hands_positions_behind_it_to_its_tail() {
+        let tail = Fill::new(64);
+        let head = Fill::head(0, tail.clone());
+        tail.publish(80);
+        assert_eq!(head.wait(70).await, Reach::Bytes(10));
+        assert_eq!(head.look(10), None);
+        head.publish(64);
+        assert_eq!(head.wait(10).await, Reach::Bytes(54));
+        tail.close(None);
+        assert_eq!(head.wait(90).await, Reach::Ended(None));
+    }
+}

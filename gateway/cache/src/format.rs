@@ -1,0 +1,291 @@
+//! The sidecar: what a version is, and which of its slices are on disk. Pure.
+//!
+//! Beside each extent file `<hash>-<incarnation>.data`, which holds slice `i` at byte `i * slice size` and holes for
+//! what is missing, lies `<hash>-<incarnation>.meta`. All numbers are little-endian:
+//!
+//! ```text
+//!    0  magic, "svslice\n"
+//!    8  u32 format version, 1
+//!   12  u32 slice size
+//!   16  u64 media size
+//!   24  i64 chat id
+//!   32  i32 message id
+//!   36  u32 flags: 1 last modified is known, 2 a file name is known
+//!   40  u64 last modified, Unix seconds
+//!   48  u64 incarnation, as in the file's name
+//!   56  u16 length of the ETag, u16 of the content type, u16 of the file name, u16 zero
+//!   64  these three texts, one after the other; zeros
+//! 4088  u64 xxh3-64 of bytes 0..4088
+//! 4096  one record of 16 bytes for each slice: u64 xxh3-64 of its bytes, u64 seal
+//! ```
+//!
+//! A slice is on disk exactly if its record's seal is `xxh3-64(checksum, slice number; seed incarnation)`. Record and
+//! presence are one aligned write of 16 bytes, where a bitmap beside the checksums would be two, and share its bytes with
+//! other slices: a torn, stray or flipped record is no presence at all, and no two writers meet in one byte.
+//!
+//! Why this survives `kill -9` at any instant: a fill writes the whole slice, then its record. An eviction zeroes the
+//! record, then punches the hole. What the kernel has taken outlives the process, so a sealed record always has its bytes.
+//! Nothing is fsynced: after a power cut a record may have reached the disk without its bytes, which is why the first read of
+//! a slice after a start verifies the checksum, and a mismatch is a miss. The header is written whole to `.tmp` and renamed,
+//! and checked by its own checksum. A file name that doesn't fit is left out: the origin is asked for it anyway.
+
+use crate::geometry::Geometry;
+use slice::{ETag, MediaId, MediaMeta};
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
+
+const MAGIC: &[u8; 8] = b"svslice\n";
+const VERSION: u32 = 1;
+const TEXTS: usize = 64;
+const CHECK: usize = 4088;
+/// Bytes before the first record.
+pub(crate) const HEADER: usize = 4096;
+/// Bytes of a record.
+pub(crate) const RECORD: usize = 16;
+const HAS_MODIFIED: u32 = 1;
+const HAS_NAME: u32 = 2;
+
+/// Why a sidecar is of no use. Its slices are fetched again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum FormatError {
+    #[error("not a sidecar, or torn")]
+    Garbled,
+    #[error("written by another format version")]
+    OtherVersion,
+    #[error("written with another slice size")]
+    OtherSliceSize,
+    #[error("the texts of this version don't fit a sidecar")]
+    TooLong,
+}
+
+/// The fixed part of a sidecar.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Header {
+    pub(crate) media: MediaId,
+    pub(crate) meta: MediaMeta,
+    pub(crate) slice_size: u32,
+    pub(crate) incarnation: u64,
+}
+
+impl Header {
+    /// The header's bytes.
+    pub(crate) fn encode(&self) -> Result<Vec<u8>, FormatError> {
+        let etag = self.meta.etag.as_str();
+        let kind = self.meta.content_type.as_str();
+        let room = CHECK - TEXTS;
+        let name = self.meta.file_name.as_deref().filter(|name| etag.len() + kind.len() + name.len() <= room);
+        let lengths = [etag.len(), kind.len(), name.map_or(0, str::len)];
+        if etag.len() + kind.len() > room {
+            return Err(FormatError::TooLong);
+        }
+        let mut flags = 0;
+        flags |= if self.meta.last_modified.is_some() { HAS_MODIFIED } else { 0 };
+        flags |= if name.is_some() { HAS_NAME } else { 0 };
+        let mut out = Vec::with_capacity(HEADER);
+        out.extend_from_slice(MAGIC);
+        out.extend_from_slice(&VERSION.to_le_bytes());
+        out.extend_from_slice(&self.slice_size.to_le_bytes());
+        out.extend_from_slice(&self.meta.size.to_le_bytes());
+        out.extend_from_slice(&self.media.chat_id.to_le_bytes());
+        out.extend_from_slice(&self.media.message_id.to_le_bytes());
+        out.extend_from_slice(&flags.to_le_bytes());
+        out.extend_from_slice(&self.meta.last_modified.unwrap_or(0).to_le_bytes());
+        out.extend_from_slice(&self.incarnation.to_le_bytes());
+        for length in lengths {
+            out.extend_from_slice(&u16::try_from(length).map_err(|_| FormatError::TooLong)?.to_le_bytes());
+        }
+        out.resize(TEXTS, 0);
+        for text in [Some(etag), Some(kind), name].into_iter().flatten() {
+            out.extend_from_slice(text.as_bytes());
+        }
+        out.resize(CHECK, 0);
+        let check = xxh3_64(&out);
+        out.extend_from_slice(&check.to_le_bytes());
+        Ok(out)
+    }
+
+    /// Reads a header back. `slice_size` is the one in use: slices of another size can't be told apart by this process.
+    pub(crate) fn decode(bytes: &[u8], slice_size: u32) -> Result<Self, FormatError> {
+        let header = bytes.get(..HEADER).ok_or(FormatError::Garbled)?;
+        if header.get(..8) != Some(MAGIC) {
+            return Err(FormatError::Garbled);
+        }
+        if u32::from_le_bytes(array(header, 8)) != VERSION {
+            return Err(FormatError::OtherVersion);
+        }
+        if u64::from_le_bytes(array(header, CHECK)) != xxh3_64(&header[..CHECK]) {
+            return Err(FormatError::Garbled);
+        }
+        let found = u32::from_le_bytes(array(header, 12));
+        if found != slice_size {
+            return Err(FormatError::OtherSliceSize);
+        }
+        let flags = u32::from_le_bytes(array(header, 36));
+        let mut at = TEXTS;
+        let mut texts = [""; 3];
+        for (text, length_at) in texts.iter_mut().zip([56, 58, 60]) {
+            let end = at + usize::from(u16::from_le_bytes(array(header, length_at)));
+            let bytes = header.get(at..end).filter(|_| end <= CHECK).ok_or(FormatError::Garbled)?;
+            *text = std::str::from_utf8(bytes).map_err(|_| FormatError::Garbled)?;
+            at = end;
+        }
+        let [etag, kind, name] = texts;
+        Ok(Self {
+            media: MediaId {
+                chat_id: i64::from_le_bytes(array(header, 24)),
+                message_id: i32::from_le_bytes(array(header, 32)),
+            },
+            meta: MediaMeta {
+                etag: ETag::new(etag),
+                size: u64::from_le_bytes(array(header, 16)),
+                content_type: kind.to_owned(),
+                last_modified: (flags & HAS_MODIFIED != 0).then(|| u64::from_le_bytes(array(header, 40))),
+                file_name: (flags & HAS_NAME != 0).then(|| name.to_owned()),
+            },
+            slice_size,
+            incarnation: u64::from_le_bytes(array(header, 48)),
+        })
+    }
+}
+
+/// Where a slice's record lies in the sidecar.
+pub(crate) fn record_at(slice: u32) -> u64 {
+    HEADER as u64 + u64::from(slice) * RECORD as u64
+}
+
+/// The record of a slice that is on disk.
+pub(crate) fn record(incarnation: u64, slice: u32, checksum: u64) -> [u8; RECORD] {
+    let mut out = [0; RECORD];
+    out[..8].copy_from_slice(&checksum.to_le_bytes());
+    out[8..].copy_from_slice(&seal(incarnation, slice, checksum).to_le_bytes());
+    out
+}
+
+/// The checksum of slice `slice`, if its record says that it is on disk.
+pub(crate) fn read_record(incarnation: u64, slice: u32, record: &[u8; RECORD]) -> Option<u64> {
+    let checksum = u64::from_le_bytes(array(record, 0));
+    (u64::from_le_bytes(array(record, 8)) == seal(incarnation, slice, checksum)).then_some(checksum)
+}
+
+/// The slices that the records after a header say are on disk. Records that a cut file lacks are absent.
+pub(crate) fn present(incarnation: u64, geometry: Geometry, records: &[u8]) -> Vec<u32> {
+    let (records, _) = records.as_chunks::<RECORD>();
+    (0..geometry.slices())
+        .zip(records)
+        .filter_map(|(slice, record)| read_record(incarnation, slice, record).map(|_| slice))
+        .collect()
+}
+
+/// The version's name on disk, without folder and ending. The hash only spreads; the incarnation makes it unique, so
+/// that deleting a dropped version can never hit the one that follows it.
+pub(crate) fn stem(media: MediaId, etag: &ETag, incarnation: u64) -> String {
+    let mut key = Vec::with_capacity(64);
+    key.extend_from_slice(&media.chat_id.to_le_bytes());
+    key.extend_from_slice(&media.message_id.to_le_bytes());
+    key.extend_from_slice(etag.as_str().as_bytes());
+    format!("{:016x}-{incarnation:x}", xxh3_64(&key))
+}
+
+/// The incarnation in a file name, whatever its ending.
+pub(crate) fn incarnation_of(file_name: &str) -> Option<u64> {
+    let (_, rest) = file_name.split_once('-')?;
+    let (number, _) = rest.split_once('.')?;
+    u64::from_str_radix(number, 16).ok()
+}
+
+fn seal(incarnation: u64, slice: u32, checksum: u64) -> u64 {
+    let mut input = [0; 12];
+    input[..8].copy_from_slice(&checksum.to_le_bytes());
+    input[8..].copy_from_slice(&slice.to_le_bytes());
+    xxh3_64_with_seed(&input, incarnation)
+}
+
+/// `N` bytes at `at`; zeros past the end, which callers have ruled out.
+fn array<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
+    bytes.get(at..at + N).and_then(|bytes| bytes.try_into().ok()).unwrap_or([0; N])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{FormatError, HEADER, Header, RECORD, incarnation_of, present, read_record, record, stem};
+    use crate::geometry::Geometry;
+    use slice::{ETag, MediaId, MediaMeta};
+
+    fn header() -> Header {
+        Header {
+            media: MediaId { chat_id: -1_001_234, message_id: 77 },
+            meta: MediaMeta {
+                etag: ETag::new("5f-1234"),
+                size: 300_000,
+                content_type: "video/mp4".to_owned(),
+                last_modified: Some(1_700_000_000),
+                file_name: Some("Ein Film.mp4".to_owned()),
+            },
+            slice_size: 65_536,
+            incarnation: 9,
+        }
+    }
+
+    #[test]
+    fn a_header_comes_back() {
+        for (modified, name) in [(Some(3), Some("a")), (None, None), (Some(0), Some(""))] {
+            let mut header = header();
+            header.meta.last_modified = modified;
+            header.meta.file_name = name.map(str::to_owned);
+            let bytes = header.encode().unwrap();
+            assert_eq!(bytes.len(), HEADER);
+            assert_eq!(Header::decode(&bytes, 65_536), Ok(header));
+        }
+    }
+
+    #[test]
+    fn every_flipped_byte_of_a_header_is_noticed() {
+        let good = header().encode().unwrap();
+        for at in 0..HEADER {
+            let mut bad = good.clone();
+            bad[at] ^= 0x10;
+            assert!(Header::decode(&bad, 65_536).is_err(), "byte {at}");
+        }
+        assert_eq!(Header::decode(&good[..HEADER - 1], 65_536), Err(FormatError::Garbled));
+        assert_eq!(Header::decode(&good, 131_072), Err(FormatError::OtherSliceSize));
+    }
+
+    #[test]
+    fn long_texts_lose_the_name_but_never_the_tag() {
+        let mut header = header();
+        header.meta.file_name = Some("x".repeat(5_000));
+        let back = Header::decode(&header.encode().unwrap(), 65_536).unwrap();
+        assert_eq!((back.meta.file_name, back.meta.etag), (None, header.meta.etag.clone()));
+        header.meta.etag = ETag::new(&"e".repeat(5_000));
+        assert_eq!(header.encode(), Err(FormatError::TooLong));
+    }
+
+    #[test]
+    fn a_record_is_bound_to_its_slice_incarnation_and_bytes() {
+        let good = record(9, 3, 0xfeed);
+        assert_eq!(read_record(9, 3, &good), Some(0xfeed));
+        assert_eq!(read_record(9, 4, &good), None);
+        assert_eq!(read_record(8, 3, &good), None);
+        for at in 0..RECORD {
+            let mut bad = good;
+            bad[at] ^= 1;
+            assert_eq!(read_record(9, 3, &bad), None, "byte {at}");
+        }
+        assert_eq!(read_record(9, 0, &[0; RECORD]), None, "zeros are no presence");
+    }
+
+    #[test]
+    fn a_cut_table_reads_as_absent() {
+        let geometry = Geometry::new(300_000, 65_536).unwrap();
+        let table: Vec<u8> = (0..5).flat_map(|slice| record(9, slice, 1)).collect();
+        assert_eq!(present(9, geometry, &table), [0, 1, 2, 3, 4]);
+        assert_eq!(present(9, geometry, &table[..40]), [0, 1]);
+    }
+
+    #[test]
+    fn names_carry_their_incarnation() {
+        let header = header();
+        let stem = stem(header.media, &header.meta.etag, 0xab);
+        assert_eq!(incarnation_of(&format!("{stem}.data")), Some(0xab));
+        assert_eq!(incarnation_of("notes.txt"), None);
+    }
+}

@@ -1,0 +1,189 @@
+//! Room on the disk: the eviction queue over all versions, and whose slice goes when the cache is full.
+
+use crate::evict::{Key, Sieve, Verdict};
+use crate::stats::{Count, Counters};
+use crate::store::Store;
+use crate::version::Version;
+use parking_lot::Mutex;
+use std::sync::{Arc, Weak};
+
+/// Bytes written between two looks at the free space.
+const FREE_CHECK: u64 = 16 * 1024 * 1024;
+
+#[derive(Default)]
+struct Slot {
+    version: Weak<Version>,
+    /// Entries in the queue; the slot is used again once a retired version has none.
+    entries: u32,
+    retired: bool,
+}
+
+struct Queue {
+    sieve: Sieve,
+    slots: Vec<Slot>,
+    free: Vec<u32>,
+    /// Entries of retired versions, which cost memory until the hand or a sweep meets them.
+    stale: usize,
+}
+
+/// See the module. Its lock is taken before a version's, never after.
+pub(crate) struct Keeper {
+    queue: Mutex<Queue>,
+    max_size: u64,
+    min_free: u64,
+    written: Count,
+}
+
+impl Keeper {
+    pub(crate) fn new(max_size: u64, min_free: u64) -> Self {
+        let queue = Queue { sieve: Sieve::new(), slots: Vec::new(), free: Vec::new(), stale: 0 };
+        Self { queue: Mutex::new(queue), max_size, min_free, written: Count::default() }
+    }
+
+    /// Queues slices that have come to the disk.
+    pub(crate) fn insert(&self, version: &Arc<Version>, slices: &[u32]) {
+        if slices.is_empty() {
+            return;
+        }
+        let mut queue = self.queue.lock();
+        // A slot is given back when its version is retired, which comes after its doom: none may be taken then.
+        if version.is_doomed() {
+            return;
+        }
+        let slot = *version.slot.get_or_init(|| queue.register(Arc::downgrade(version)));
+        for &slice in slices {
+            queue.sieve.insert(Key { version: slot, slice });
+        }
+        if let Some(slot) = queue.slots.get_mut(slot as usize) {
+            slot.entries += u32::try_from(slices.len()).unwrap_or(u32::MAX);
+        }
+    }
+
+    /// A doomed version's entries are forgotten: when the hand meets them, or all at once if they are many.
+    pub(crate) fn retire(&self, version: &Version) {
+        let mut queue = self.queue.lock();
+        let Some(&at) = version.slot.get() else { return };
+        let Some(slot) = queue.slots.get_mut(at as usize).filter(|slot| !slot.retired) else { return };
+        slot.retired = true;
+        slot.version = Weak::new();
+        let entries = slot.entries;
+        queue.stale += entries as usize;
+        if entries == 0 {
+            queue.free.push(at);
+        }
+        if queue.stale > 1024 && queue.stale > queue.sieve.len() / 2 {
+            queue.sweep();
+        }
+    }
+
+    /// The books say that there is more than there may be.
+    pub(crate) fn is_over(&self, counters: &Counters) -> bool {
+        counters.bytes_held.get() > self.max_size
+    }
+
+    /// Evicts until the cache is within its bounds, or until all that is left is in use. Returns the versions it took
+    /// slices from. Blocks.
+    pub(crate) fn make_room(&self, store: &Store, counters: &Counters, wrote: u64) -> Vec<Arc<Version>> {
+        let mut touched: Vec<Arc<Version>> = Vec::new();
+        let mut deficit = self.deficit(store, counters, wrote);
+        while self.is_over(counters) || deficit > 0 {
+            let Some(freed) = self.evict_one(store, counters, &mut touched) else { break };
+            deficit = deficit.saturating_sub(freed);
+        }
+        touched
+    }
+
+    /// Evicts at least so many bytes, bounds or not: the disk is full of others' files. Blocks.
+    pub(crate) fn give_up(&self, store: &Store, counters: &Counters, bytes: u64) -> Vec<Arc<Version>> {
+        let (mut touched, mut freed) = (Vec::new(), 0);
+        while freed < bytes {
+            let Some(more) = self.evict_one(store, counters, &mut touched) else { break };
+            freed += more;
+        }
+        touched
+    }
+
+    fn deficit(&self, store: &Store, counters: &Counters, wrote: u64) -> u64 {
+        self.written.add(wrote);
+        if self.min_free == 0 || self.written.get() < FREE_CHECK {
+            return 0;
+        }
+        self.written.set(0);
+        match store.free_space() {
+            Ok(free) => self.min_free.saturating_sub(free),
+            Err(_) => {
+                counters.disk_errors.add(1);
+                0
+            }
+        }
+    }
+
+    fn evict_one(&self, store: &Store, counters: &Counters, touched: &mut Vec<Arc<Version>>) -> Option<u64> {
+        let (version, slice) = self.queue.lock().evict()?;
+        counters.evicted.add(1);
+        let geometry = version.geometry;
+        // A failure costs room, not correctness: the slice is missing for this process, and its checksum guards the next.
+        let done = version
+            .files(store, false)
+            .and_then(|(files, _)| store.erase(&files, slice).and_then(|()| store.punch(&files, geometry, slice)));
+        if done.is_err() {
+            counters.disk_errors.add(1);
+        }
+        version.settle(slice);
+        if !touched.iter().any(|seen| Arc::ptr_eq(seen, &version)) {
+            touched.push(version);
+        }
+        Some(geometry.len(slice) as u64)
+    }
+}
+
+impl Queue {
+    fn register(&mut self, version: Weak<Version>) -> u32 {
+        let slot = Slot { version, entries: 0, retired: false };
+        if let Some(at) = self.free.pop() {
+            self.slots[at as usize] = slot;
+            return at;
+        }
+        self.slots.push(slot);
+        u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX)
+    }
+
+    fn evict(&mut self) -> Option<(Arc<Version>, u32)> {
+        let Self { sieve, slots, free, stale } = self;
+        let mut taken = None;
+        sieve.evict(|key| {
+            let Some(slot) = slots.get_mut(key.version as usize) else { return Verdict::Gone };
+            let version = slot.version.upgrade();
+            let verdict = version.as_ref().map_or(Verdict::Gone, |version| {
+                version.with(|claims, doom| if doom.is_some() { Verdict::Gone } else { claims.judge(key.slice) })
+            });
+            if verdict != Verdict::Spare {
+                slot.entries = slot.entries.saturating_sub(1);
+                if slot.retired {
+                    *stale = stale.saturating_sub(1);
+                    if slot.entries == 0 {
+                        free.push(key.version);
+                    }
+                }
+            }
+            if verdict == Verdict::Evict {
+                taken = version.map(|version| (version, key.slice));
+            }
+            verdict
+        });
+        taken
+    }
+
+    fn sweep(&mut self) {
+        let Self { sieve, slots, .. } = self;
+        sieve.retain(|key| slots.get(key.version as usize).is_some_and(|slot| !slot.retired));
+        for at in 0..self.slots.len() {
+            let slot = &mut self.slots[at];
+            if slot.retired && slot.entries > 0 {
+                slot.entries = 0;
+                self.free.push(u32::try_from(at).unwrap_or(u32::MAX));
+            }
+        }
+        self.stale = 0;
+    }
+}

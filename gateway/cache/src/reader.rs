@@ -1,0 +1,310 @@
+//! A reader: exactly the bytes of its range, in order, or an error. From the disk where they are, from fills as they come,
+//! from the origin if the disk won't.
+
+use crate::claims::{ReaderId, Step};
+use crate::direct::Direct;
+use crate::disk::Ready;
+use crate::fill::{Failure, Fill, Reach};
+use crate::run::{Lead, Part, launch};
+use crate::shared::Shared;
+use crate::status::{CacheStatus, ReadError};
+use crate::store::Files;
+use crate::version::{Doom, Version};
+use bytes::Bytes;
+use slice::{ByteRange, OriginError};
+use std::pin::pin;
+use std::sync::Arc;
+
+/// Further than this into a missing slice, a reader's bytes are asked for before the slice's head.
+const TAIL_FIRST: u64 = 256 * 1024;
+/// What a tail's first byte is aligned to.
+const TAIL_ALIGN: u64 = 4096;
+/// Fills of one slice that may fail under a reader before it gives up; the origin has retried each already.
+const TRIES: u32 = 2;
+
+/// Where the bytes at the reader's position come from. Good until the end of the slice, which is pinned.
+enum Source {
+    Unknown,
+    Disk,
+    Fill(Arc<Fill>),
+    Direct(Direct),
+}
+
+/// What a reader does after looking at the claims.
+enum Act {
+    Use(Source),
+    Verify,
+    Wait,
+    GoDirect,
+    Fail(ReadError),
+}
+
+/// Yields a range of a media version piece by piece. Dropping it ends its interest; fills go on within their budget.
+pub struct Reader {
+    shared: Arc<Shared>,
+    version: Arc<Version>,
+    id: Option<ReaderId>,
+    status: CacheStatus,
+    pos: u64,
+    end: u64,
+    /// One past the last byte that `source` stands for.
+    until: u64,
+    source: Source,
+    files: Option<Arc<Files>>,
+    failures: u32,
+}
+
+impl Reader {
+    pub(crate) fn new(shared: Arc<Shared>, version: Arc<Version>, range: ByteRange) -> Self {
+        let end = range.end.min(version.geometry.size());
+        let pos = range.start.min(end);
+        let slices = version.geometry.cover(ByteRange { start: pos, end });
+        let (status, id) = version.with(|claims, doom| {
+            let status = if doom.is_some() { CacheStatus::Bypass } else { claims.status(slices.clone()) };
+            (status, (!slices.is_empty()).then(|| claims.join(slices)))
+        });
+        let counters = &shared.counters;
+        let counter = match status {
+            CacheStatus::Hit => &counters.hits,
+            CacheStatus::Partial => &counters.partials,
+            CacheStatus::Joined => &counters.joins,
+            CacheStatus::Miss => &counters.misses,
+            CacheStatus::Bypass => &counters.bypasses,
+        };
+        counter.add(1);
+        Self { shared, version, id, status, pos, end, until: pos, source: Source::Unknown, files: None, failures: 0 }
+    }
+
+    /// What the range met when it was planned.
+    #[must_use]
+    pub fn status(&self) -> CacheStatus {
+        self.status
+    }
+
+    /// Bytes still to come.
+    #[must_use]
+    pub fn remaining(&self) -> u64 {
+        self.end - self.pos
+    }
+
+    /// The next piece, of at most `piece` bytes; `None` after the last. Dropping the future loses nothing.
+    ///
+    /// # Errors
+    /// [`ReadError`]. The range is then not whole, and never will be by this reader.
+    pub async fn next(&mut self) -> Result<Option<Bytes>, ReadError> {
+        while self.pos < self.end {
+            let found = match &mut self.source {
+                Source::Direct(direct) => {
+                    let piece = direct.next(&self.shared).await?;
+                    self.pos += piece.len() as u64;
+                    return Ok(Some(piece));
+                }
+                _ if self.pos >= self.until => None,
+                Source::Unknown => None,
+                Source::Disk => Some(Reach::Bytes(self.until - self.pos)),
+                Source::Fill(fill) => Some(match fill.look(self.pos) {
+                    Some(reach) => reach,
+                    None => fill.wait(self.pos).await,
+                }),
+            };
+            match found {
+                None => self.locate().await?,
+                Some(Reach::Ended(failure)) => self.after(failure)?,
+                Some(Reach::Bytes(there)) => {
+                    let there = there.min(self.until - self.pos).min(self.shared.config.piece as u64);
+                    if let Some(piece) = self.piece(usize::try_from(there).unwrap_or(usize::MAX)).await {
+                        self.pos += piece.len() as u64;
+                        return Ok(Some(piece));
+                    }
+                }
+            }
+        }
+        self.leave();
+        Ok(None)
+    }
+
+    /// Finds out where the bytes of the slice at `pos` come from, starting runs where nobody has.
+    async fn locate(&mut self) -> Result<(), ReadError> {
+        let geometry = self.version.geometry;
+        let slice = geometry.slice_of(self.pos);
+        if self.pos >= self.until {
+            self.failures = 0;
+            self.until = geometry.end(slice).min(self.end);
+        }
+        let version = self.version.clone();
+        loop {
+            let mut settled = pin!(version.settled.notified());
+            settled.as_mut().enable();
+            match self.look(slice) {
+                Act::Use(Source::Disk) if !self.has_files().await => self.go_direct(),
+                Act::Use(source) => self.source = source,
+                Act::GoDirect => self.go_direct(),
+                Act::Fail(error) => return Err(error),
+                Act::Verify => {
+                    self.verify(slice);
+                    settled.await;
+                    continue;
+                }
+                Act::Wait => {
+                    settled.await;
+                    continue;
+                }
+            }
+            return Ok(());
+        }
+    }
+
+    /// One look at the claims: moves the pin, and claims what this reader has to start.
+    fn look(&self, slice: u32) -> Act {
+        let Some(id) = self.id else { return Act::GoDirect };
+        let mut leads = Vec::new();
+        let act = self.version.with(|claims, doom| {
+            claims.enter(id, slice);
+            let step = claims.step(id);
+            let act = match (step, doom) {
+                (Step::Present, _) => Act::Use(Source::Disk),
+                (Step::Verify, _) => Act::Verify,
+                (Step::Busy, _) => Act::Wait,
+                (Step::Join(fill), _) => Act::Use(Source::Fill(fill)),
+                (Step::Start(_), Some(Doom::Changed)) => Act::Fail(ReadError::Changed),
+                (Step::Start(_), Some(Doom::Dropped)) => Act::GoDirect,
+                (Step::Start(slices), None) => {
+                    let geometry = self.version.geometry;
+                    let bytes = geometry.bytes(&slices);
+                    if self.pos - bytes.start > TAIL_FIRST {
+                        let from = self.pos / TAIL_ALIGN * TAIL_ALIGN;
+                        let tail = Fill::new(from);
+                        let head = Fill::head(bytes.start, tail.clone());
+                        let run = claims.begin(slice + 1..slices.end, slice, id, tail.clone());
+                        let rest = ByteRange { start: from, end: bytes.end };
+                        leads.push(Lead { run, fill: tail.clone(), bytes: rest, part: Part::Tail });
+                        let run = claims.begin(slice..slice + 1, slice, id, head.clone());
+                        let first = ByteRange { start: bytes.start, end: from };
+                        leads.push(Lead { run, fill: head.clone(), bytes: first, part: Part::Head(tail) });
+                        Act::Use(Source::Fill(head))
+                    } else {
+                        let fill = Fill::new(bytes.start);
+                        let run = claims.begin(slices, slice, id, fill.clone());
+                        leads.push(Lead { run, fill: fill.clone(), bytes, part: Part::Whole });
+                        Act::Use(Source::Fill(fill))
+                    }
+                }
+            };
+            if let (Act::Use(_), None, Some(slices)) = (&act, doom, claims.ahead(id)) {
+                let bytes = self.version.geometry.bytes(&slices);
+                let fill = Fill::new(bytes.start);
+                let run = claims.begin(slices.clone(), slices.start, id, fill.clone());
+                leads.push(Lead { run, fill, bytes, part: Part::Whole });
+            }
+            act
+        });
+        for lead in leads {
+            launch(&self.shared, &self.version, lead);
+        }
+        act
+    }
+
+    /// Checks a slice from before the start. In a task: the reader may leave, others wait for the outcome.
+    fn verify(&self, slice: u32) {
+        let (shared, version) = (self.shared.clone(), self.version.clone());
+        tokio::task::spawn_blocking(move || {
+            let geometry = version.geometry;
+            let intact = shared.files(&version, false).and_then(|files| {
+                let intact = shared.store.is_intact(&files, geometry, slice).inspect_err(|e| shared.disk_error(e));
+                if !matches!(intact, Ok(true)) {
+                    // It is fetched again, or at least not trusted again.
+                    shared.store.erase(&files, slice).unwrap_or_else(|error| shared.disk_error(&error));
+                }
+                intact
+            });
+            if matches!(intact, Ok(false)) {
+                shared.counters.checksum_failures.add(1);
+                tracing::warn!(media = %version.media, slice, "a cached slice failed its checksum and is fetched again");
+            }
+            version.with(|claims, _| claims.verified(slice, intact.unwrap_or(false)));
+            version.settled.notify_waiters();
+        });
+    }
+
+    /// What the end of a fill means for a reader that still needs bytes of it.
+    fn after(&mut self, failure: Option<Failure>) -> Result<(), ReadError> {
+        self.source = Source::Unknown;
+        match failure {
+            // Cut short, for others' sake: look again who has the slice.
+            None => Ok(()),
+            Some(Failure::Disk) => {
+                self.go_direct();
+                Ok(())
+            }
+            Some(Failure::Origin(error)) => {
+                self.failures += 1;
+                let is_final = matches!(error, OriginError::Changed | OriginError::NotFound | OriginError::Gone);
+                if is_final || self.failures >= TRIES { Err(error.into()) } else { Ok(()) }
+            }
+        }
+    }
+
+    /// Reads up to `len` bytes that the extent file has. `None`: the disk failed, and the source is another one now.
+    async fn piece(&mut self, len: usize) -> Option<Bytes> {
+        if !self.has_files().await {
+            self.go_direct();
+            return None;
+        }
+        let files = self.files.clone()?;
+        let mut buffer = self.shared.buffers.take(len);
+        if let Ready::Bytes(got) = self.shared.store.read_ready(&files, buffer.as_mut(), self.pos) {
+            self.shared.counters.bytes_read.add(got as u64);
+            return Some(buffer.freeze(got));
+        }
+        let (shared, at, ahead) = (self.shared.clone(), self.pos, self.until);
+        let read = tokio::task::spawn_blocking(move || {
+            let done = shared.store.read(&files, buffer.as_mut(), at, ahead);
+            done.inspect_err(|error| shared.disk_error(error)).map(|()| buffer)
+        });
+        match read.await {
+            Ok(Ok(buffer)) => {
+                self.shared.counters.bytes_read.add(len as u64);
+                Some(buffer.freeze(len))
+            }
+            _ => {
+                let slice = self.version.geometry.slice_of(self.pos);
+                self.version.with(|claims, _| claims.lose(slice));
+                self.go_direct();
+                None
+            }
+        }
+    }
+
+    /// Sees to it that the version's files are open. False: they can't be.
+    async fn has_files(&mut self) -> bool {
+        if self.files.is_none() {
+            self.files = self.version.files_at_hand();
+        }
+        if self.files.is_none() {
+            let (shared, version) = (self.shared.clone(), self.version.clone());
+            let opened = tokio::task::spawn_blocking(move || shared.files(&version, false)).await;
+            self.files = opened.ok().and_then(Result::ok);
+        }
+        self.files.is_some()
+    }
+
+    /// The rest comes straight from the origin: a bad disk costs the hive, not the viewer.
+    fn go_direct(&mut self) {
+        self.shared.counters.directs.add(1);
+        let rest = ByteRange { start: self.pos, end: self.end };
+        self.source = Source::Direct(Direct::new(self.version.media, self.version.meta.clone(), rest));
+        self.leave();
+    }
+
+    fn leave(&mut self) {
+        if let Some(id) = self.id.take() {
+            self.version.with(|claims, _| claims.leave(id));
+        }
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}

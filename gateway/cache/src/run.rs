@@ -1,0 +1,346 @@
+//! A run: one transfer from the origin into a stretch of slices, as a task that outlives the reader that started it.
+
+use crate::claims::RunId;
+use crate::fill::{Failure, Fill, Reach};
+use crate::shared::Shared;
+use crate::store::Files;
+use crate::version::{Doom, Version};
+use bytes::Bytes;
+use futures_util::{FutureExt, StreamExt};
+use slice::{ByteRange, OriginBody, OriginError};
+use std::io;
+use std::sync::Arc;
+use xxhash_rust::xxh3::Xxh3Default;
+
+/// Bytes written at once. What arrives during a write is written by the next: the slower the disk, the larger the writes.
+const BATCH: usize = 512 * 1024;
+
+/// A run that was claimed and is to be started.
+pub(crate) struct Lead {
+    pub(crate) run: RunId,
+    pub(crate) fill: Arc<Fill>,
+    /// Bytes to ask for.
+    pub(crate) bytes: ByteRange,
+    pub(crate) part: Part,
+}
+
+/// What of its slices a run fetches.
+#[derive(Clone)]
+pub(crate) enum Part {
+    /// All of them.
+    Whole,
+    /// From the middle of the first one, which is made whole by somebody else.
+    Tail,
+    /// The bytes before a tail. Starts when the tail has its first byte, and makes the slice whole when both are done.
+    Head(Arc<Fill>),
+}
+
+/// Starts a run on the current runtime.
+pub(crate) fn launch(shared: &Arc<Shared>, version: &Arc<Version>, lead: Lead) {
+    shared.running.send_modify(|running| *running += 1);
+    shared.counters.running_fills.add(1);
+    let Lead { run, fill, bytes, part } = lead;
+    let mut job = Job {
+        shared: shared.clone(),
+        version: version.clone(),
+        run,
+        fill,
+        // What stands if the task is dropped half-way: its runtime ended, or it panicked.
+        outcome: Err(Failure::Origin(OriginError::Unreachable)),
+    };
+    tokio::spawn(async move {
+        job.outcome = match part {
+            Part::Head(tail) => job.head(bytes, &tail).await,
+            Part::Whole => job.stretch(bytes, false).await,
+            Part::Tail => job.stretch(bytes, true).await,
+        };
+        if job.outcome == Err(Failure::Origin(OriginError::Changed)) {
+            let (shared, version) = (job.shared.clone(), job.version.clone());
+            job.blocking(move || Ok(shared.discard(&version, Doom::Changed))).await.ok();
+        }
+    });
+}
+
+/// A running run. Dropping it ends the run: claims are freed, litter is cleared, readers are told.
+struct Job {
+    shared: Arc<Shared>,
+    version: Arc<Version>,
+    run: RunId,
+    fill: Arc<Fill>,
+    outcome: Result<(), Failure>,
+}
+
+/// Writes bytes in order, and seals each slice that it has seen from its first byte to its last.
+struct Writer {
+    shared: Arc<Shared>,
+    version: Arc<Version>,
+    files: Arc<Files>,
+    at: u64,
+    hasher: Box<Xxh3Default>,
+    /// This slice isn't sealed here.
+    skip: Option<u32>,
+}
+
+impl Job {
+    async fn stretch(&self, bytes: ByteRange, is_tail: bool) -> Result<(), Failure> {
+        let geometry = self.version.geometry;
+        let (files, body) = tokio::join!(self.files(), self.open(bytes));
+        // A changed media outranks a disk fault.
+        let mut body = body?;
+        let mut writer = Box::new(Writer {
+            shared: self.shared.clone(),
+            version: self.version.clone(),
+            files: files?,
+            at: bytes.start,
+            hasher: Box::default(),
+            skip: is_tail.then(|| geometry.slice_of(bytes.start)),
+        });
+        loop {
+            let at = writer.at;
+            if at >= self.limit(at) {
+                return Ok(());
+            }
+            let batch = body.gather(bytes.end - at).await?;
+            let last = at + batch.iter().map(|chunk| chunk.len() as u64).sum::<u64>();
+            // From here on no split cuts before `last`; what was cut off meanwhile isn't ours to write.
+            let limit = self.limit(last - 1).min(last);
+            if at >= limit {
+                return Ok(());
+            }
+            let batch = cut(batch, limit - at);
+            let (back, done) = self.blocking(move || writer.write(&batch).map(|done| (writer, done))).await?;
+            writer = back;
+            self.shared.counters.bytes_filled.add(writer.at - at);
+            self.publish(writer.at, &done);
+        }
+    }
+
+    async fn head(&self, bytes: ByteRange, tail: &Fill) -> Result<(), Failure> {
+        let slice = self.version.geometry.slice_of(bytes.start);
+        // The tail is what a viewer waits for: it has the line to itself until it flows.
+        expect(tail.wait(bytes.end).await)?;
+        let (files, body) = tokio::join!(self.files(), self.open(bytes));
+        let (mut body, files) = (body?, files?);
+        let mut at = bytes.start;
+        while at < bytes.end {
+            let batch = body.gather(bytes.end - at).await?;
+            let (shared, files) = (self.shared.clone(), files.clone());
+            let end = self.blocking(move || shared.write_all(&files, &batch, at)).await?;
+            self.shared.counters.bytes_filled.add(end - at);
+            at = end;
+            self.publish(at, &[]);
+        }
+        let end = self.version.geometry.end(slice);
+        expect(tail.wait(end - 1).await)?;
+        let shared = self.shared.clone();
+        self.blocking(move || {
+            let checksum = shared.store.checksum(&files, bytes.start..end)?;
+            shared.store.commit(&files, slice, checksum)
+        })
+        .await?;
+        self.publish(bytes.end, &[slice]);
+        Ok(())
+    }
+
+    /// Asks the origin, and holds it to the pinned version.
+    async fn open(&self, bytes: ByteRange) -> Result<Body, Failure> {
+        self.shared.counters.fills.add(1);
+        let meta = &self.version.meta;
+        let opened = self.shared.origin.open(self.version.media, &meta.etag, bytes).await.map_err(Failure::Origin)?;
+        if opened.meta.etag != meta.etag {
+            return Err(Failure::Origin(OriginError::Changed));
+        }
+        if opened.meta.size != meta.size {
+            return Err(Failure::Origin(OriginError::Protocol));
+        }
+        Ok(Body { stream: opened.body, end: None })
+    }
+
+    async fn files(&self) -> Result<Arc<Files>, Failure> {
+        let (shared, version) = (self.shared.clone(), self.version.clone());
+        let files = self
+            .blocking(move || {
+                let files = shared.files(&version, true);
+                if files.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+                    // The folder was cleared under us: a new version starts afresh.
+                    shared.discard(&version, Doom::Dropped);
+                }
+                files
+            })
+            .await;
+        let (shared, over) = (self.shared.clone(), self.shared.keeper.is_over(&self.shared.counters));
+        if over {
+            self.blocking(move || Ok(shared.make_room(0))).await.ok();
+        }
+        files
+    }
+
+    /// Where the run ends, in bytes, once it writes byte `upto`.
+    fn limit(&self, upto: u64) -> u64 {
+        let geometry = self.version.geometry;
+        let stop = self.version.with(|claims, _| claims.reserve(self.run, geometry.slice_of(upto)));
+        geometry.start(stop).min(geometry.size())
+    }
+
+    /// Readers may have the bytes up to `to`; these slices are whole.
+    fn publish(&self, to: u64, done: &[u32]) {
+        self.fill.publish(to);
+        if done.is_empty() {
+            return;
+        }
+        let queue: Vec<u32> = self
+            .version
+            .with(|claims, _| done.iter().copied().filter(|&slice| claims.complete(self.run, slice)).collect());
+        self.shared.keeper.insert(&self.version, &queue);
+    }
+
+    async fn blocking<R: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> io::Result<R> + Send + 'static,
+    ) -> Result<R, Failure> {
+        match tokio::task::spawn_blocking(work).await {
+            Ok(Ok(done)) => Ok(done),
+            // Counted where it happened.
+            Ok(Err(_)) => Err(Failure::Disk),
+            Err(_) => Err(Failure::Origin(OriginError::Unreachable)),
+        }
+    }
+}
+
+impl Drop for Job {
+    fn drop(&mut self) {
+        let litter = self.version.with(|claims, _| claims.finish(self.run));
+        if let Some(slice) = litter {
+            let (shared, version) = (self.shared.clone(), self.version.clone());
+            let clear = move || {
+                let geometry = version.geometry;
+                // What can't be cleared is cleared by the next start, or by the next fill of the slice.
+                if let Some(files) = version.files_at_hand() {
+                    shared.store.punch(&files, geometry, slice).ok();
+                }
+                version.settle(slice);
+            };
+            match tokio::runtime::Handle::try_current() {
+                Ok(runtime) => drop(runtime.spawn_blocking(clear)),
+                Err(_) => clear(),
+            }
+        }
+        if self.outcome.is_err() {
+            self.shared.counters.fill_failures.add(1);
+        }
+        self.fill.close(self.outcome.err());
+        self.shared.counters.running_fills.sub(1);
+        self.shared.running.send_modify(|running| *running -= 1);
+    }
+}
+
+impl Writer {
+    /// Writes chunks, and returns the slices that this made whole. Blocks.
+    fn write(&mut self, batch: &[Bytes]) -> io::Result<Vec<u32>> {
+        let geometry = self.version.geometry;
+        let start = self.at;
+        let end = self.shared.write_all(&self.files, batch, start)?;
+        let mut done = Vec::new();
+        for chunk in batch {
+            let mut rest = chunk.as_ref();
+            while !rest.is_empty() {
+                let slice = geometry.slice_of(self.at);
+                let room = usize::try_from(geometry.end(slice) - self.at).unwrap_or(usize::MAX);
+                let (here, next) = rest.split_at(room.min(rest.len()));
+                self.hasher.update(here);
+                self.at += here.len() as u64;
+                rest = next;
+                if self.at == geometry.end(slice) {
+                    let checksum = self.hasher.digest();
+                    self.hasher.reset();
+                    if self.skip != Some(slice) {
+                        self.shared.commit(&self.files, slice, checksum)?;
+                        done.push(slice);
+                    }
+                }
+            }
+        }
+        self.shared.make_room(end - start);
+        Ok(done)
+    }
+}
+
+impl Shared {
+    /// Writes chunks one after the other and returns where they end. On a full disk, gives up older slices and tries again.
+    fn write_all(&self, files: &Files, batch: &[Bytes], at: u64) -> io::Result<u64> {
+        let mut end = at;
+        for chunk in batch {
+            let mut written = self.store.write(files, chunk, end);
+            if written.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::StorageFull) {
+                self.give_up(BATCH as u64 * 4);
+                written = self.store.write(files, chunk, end);
+            }
+            written.inspect_err(|error| self.disk_error(error))?;
+            end += chunk.len() as u64;
+        }
+        Ok(end)
+    }
+
+    fn commit(&self, files: &Files, slice: u32, checksum: u64) -> io::Result<()> {
+        self.store.commit(files, slice, checksum).inspect_err(|error| self.disk_error(error))
+    }
+
+    /// Counts and logs a disk call that failed.
+    pub(crate) fn disk_error(&self, error: &io::Error) {
+        self.counters.disk_errors.add(1);
+        tracing::warn!(%error, "cache disk");
+    }
+}
+
+/// A body that is never polled past its end, and holds a fault back until the bytes before it are used.
+struct Body {
+    stream: OriginBody,
+    end: Option<Failure>,
+}
+
+impl Body {
+    /// Waits for bytes, then takes what else is there already. More than `left` bytes break the contract, as do fewer.
+    async fn gather(&mut self, left: u64) -> Result<Vec<Bytes>, Failure> {
+        let (mut batch, mut len) = (Vec::new(), 0);
+        while len < BATCH && (len as u64) < left && self.end.is_none() {
+            let next = match self.stream.next().now_or_never() {
+                None if !batch.is_empty() => break,
+                None => self.stream.next().await,
+                Some(next) => next,
+            };
+            match next {
+                Some(Ok(chunk)) if chunk.is_empty() => {}
+                Some(Ok(chunk)) => {
+                    len += chunk.len();
+                    batch.push(chunk);
+                }
+                Some(Err(error)) => self.end = Some(Failure::Origin(error)),
+                None => self.end = Some(Failure::Origin(OriginError::Protocol)),
+            }
+        }
+        match self.end {
+            _ if len as u64 > left => Err(Failure::Origin(OriginError::Protocol)),
+            Some(failure) if batch.is_empty() => Err(failure),
+            _ => Ok(batch),
+        }
+    }
+}
+
+/// The first `len` bytes of a batch.
+fn cut(mut batch: Vec<Bytes>, len: u64) -> Vec<Bytes> {
+    let mut left = usize::try_from(len).unwrap_or(usize::MAX);
+    for chunk in &mut batch {
+        chunk.truncate(left);
+        left -= chunk.len();
+    }
+    batch.retain(|chunk| !chunk.is_empty());
+    batch
+}
+
+/// A head is of no use without its tail.
+fn expect(reach: Reach) -> Result<(), Failure> {
+    match reach {
+        Reach::Bytes(_) => Ok(()),
+        Reach::Ended(failure) => Err(failure.unwrap_or(Failure::Origin(OriginError::Unreachable))),
+    }
+}

@@ -1,0 +1,160 @@
+//! What all handles of one cache share: settings, folder, origin, books, and the map from media to its version.
+
+use crate::buffers::Buffers;
+use crate::config::CacheConfig;
+use crate::geometry::Geometry;
+use crate::keeper::Keeper;
+use crate::stats::Counters;
+use crate::store::{Files, Store};
+use crate::version::{Doom, Seed, Version};
+use parking_lot::Mutex;
+use slice::{MediaId, MediaMeta, OriginError, SliceOrigin};
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::sync::{Arc, Weak};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+/// The outcome of asking the origin about a media, for all who wait for it.
+pub(crate) type Described = Result<(Arc<MediaMeta>, Arc<Version>), OriginError>;
+
+/// What is known of a media.
+#[derive(Default)]
+pub(crate) struct Entry {
+    pub(crate) meta: Option<Arc<MediaMeta>>,
+    pub(crate) version: Option<Arc<Version>>,
+    pub(crate) fresh_until: Option<Instant>,
+    pub(crate) asking: Option<watch::Receiver<Option<Described>>>,
+}
+
+#[derive(Default)]
+pub(crate) struct Map {
+    pub(crate) entries: HashMap<MediaId, Entry>,
+    /// Entries at which forgotten ones are looked for next.
+    pub(crate) sweep_at: usize,
+}
+
+/// Lock order: map, then eviction queue, then a version's state; the others are taken alone. None is held across an await.
+pub(crate) struct Shared {
+    pub(crate) config: CacheConfig,
+    pub(crate) store: Store,
+    pub(crate) origin: Arc<dyn SliceOrigin>,
+    pub(crate) keeper: Keeper,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) buffers: Arc<Buffers>,
+    pub(crate) map: Mutex<Map>,
+    /// Versions with open files, the longest open first.
+    open: Mutex<VecDeque<Weak<Version>>>,
+    /// Fills running.
+    pub(crate) running: watch::Sender<usize>,
+}
+
+impl Shared {
+    pub(crate) fn new(config: CacheConfig, store: Store, origin: Arc<dyn SliceOrigin>) -> Self {
+        Self {
+            keeper: Keeper::new(config.max_size, config.min_free),
+            buffers: Buffers::new(config.piece),
+            counters: Arc::default(),
+            map: Mutex::default(),
+            open: Mutex::default(),
+            running: watch::Sender::new(0),
+            config,
+            store,
+            origin,
+        }
+    }
+
+    /// A version without bytes. `None`: its size is absurd.
+    pub(crate) fn fresh_version(&self, media: MediaId, meta: &Arc<MediaMeta>) -> Option<Arc<Version>> {
+        let geometry = Geometry::new(meta.size, self.config.slice_size)?;
+        let incarnation = self.store.fresh_incarnation();
+        let seed = Seed { media, meta: meta.clone(), geometry, incarnation, made: false };
+        Some(Version::new(seed, self.config.pace(), self.counters.clone()))
+    }
+
+    /// A version's files, opened or made if need be. Blocks.
+    pub(crate) fn files(&self, version: &Arc<Version>, make: bool) -> io::Result<Arc<Files>> {
+        let (files, opened) = version.files(&self.store, make).inspect_err(|error| {
+            // A purged version's files are gone on purpose.
+            if !version.is_doomed() {
+                self.counters.disk_errors.add(1);
+                tracing::warn!(media = %version.media, %error, "cache files can't be opened");
+            }
+        })?;
+        if opened {
+            let crowded = {
+                let mut open = self.open.lock();
+                open.push_back(Arc::downgrade(version));
+                if open.len() > self.config.max_open { open.pop_front() } else { None }
+            };
+            if let Some(version) = crowded.and_then(|version| version.upgrade()) {
+                version.close();
+            }
+        }
+        Ok(files)
+    }
+
+    /// Takes a version out of the map, if it is still there. Its files are deleted by `discard`.
+    pub(crate) fn forget(&self, version: &Arc<Version>, doom: Doom) {
+        if let Some(entry) = self.map.lock().entries.get_mut(&version.media) {
+            if entry.version.as_ref().is_some_and(|current| Arc::ptr_eq(current, version)) {
+                entry.version = None;
+                entry.fresh_until = entry.fresh_until.filter(|_| doom == Doom::Dropped);
+            }
+        }
+    }
+
+    /// Ends a version: off the map, off the books, off the disk. Blocks for the last.
+    pub(crate) fn discard(&self, version: &Arc<Version>, doom: Doom) {
+        self.forget(version, doom);
+        if !version.doom(doom) {
+            return;
+        }
+        if doom == Doom::Changed {
+            self.counters.changed.add(1);
+        }
+        self.keeper.retire(version);
+        self.delete(version);
+    }
+
+    /// Deletes a doomed version's files. Blocks.
+    pub(crate) fn delete(&self, version: &Version) {
+        if let Err(error) = version.delete(&self.store) {
+            self.counters.disk_errors.add(1);
+            tracing::warn!(media = %version.media, %error, "cache files can't be deleted");
+        }
+    }
+
+    /// Brings the cache back within its bounds after `wrote` more bytes. Blocks.
+    pub(crate) fn make_room(&self, wrote: u64) {
+        let touched = self.keeper.make_room(&self.store, &self.counters, wrote);
+        self.drop_empty(touched);
+    }
+
+    /// The disk is full although the cache is within its bounds: gives up some of it. Blocks.
+    pub(crate) fn give_up(&self, bytes: u64) {
+        let touched = self.keeper.give_up(&self.store, &self.counters, bytes);
+        self.drop_empty(touched);
+    }
+
+    /// Versions that eviction has emptied leave no files behind, unless somebody has a use for them.
+    fn drop_empty(&self, touched: Vec<Arc<Version>>) {
+        for version in touched {
+            let unused = {
+                let mut map = self.map.lock();
+                // Handles are only given out under the map's lock: two references are the map's and this one.
+                map.entries.get_mut(&version.media).is_some_and(|entry| {
+                    let ours = entry.version.as_ref().is_some_and(|current| Arc::ptr_eq(current, &version));
+                    let unused = ours && Arc::strong_count(&version) == 2 && version.is_idle_and_empty();
+                    if unused {
+                        entry.version = None;
+                    }
+                    unused
+                })
+            };
+            if unused {
+                self.discard(&version, Doom::Dropped);
+            }
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! The folder: extent files and their sidecars by name, and what a start finds of them. Blocks; never called from the
+//! event loop, but for [`Store::read_ready`].
+
+use crate::disk::{Disk, Ready};
+use crate::format::{self, FormatError, Header};
+use crate::geometry::Geometry;
+use slice::{MediaId, MediaMeta};
+use std::collections::HashMap;
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use xxhash_rust::xxh3::Xxh3Default;
+
+/// Blocks a file may have beyond its slices before a start looks for litter: extent trees and rounding take a few.
+const SLACK: u64 = 64 * 1024;
+
+/// The open files of one version.
+pub(crate) struct Files {
+    data: File,
+    sidecar: File,
+    incarnation: u64,
+}
+
+/// A version found at the start.
+pub(crate) struct Found {
+    pub(crate) media: MediaId,
+    pub(crate) meta: MediaMeta,
+    pub(crate) incarnation: u64,
+    pub(crate) geometry: Geometry,
+    pub(crate) present: Vec<u32>,
+}
+
+/// See the module.
+pub(crate) struct Store {
+    root: PathBuf,
+    slice_size: u32,
+    disk: Disk,
+    next_incarnation: AtomicU64,
+    /// Held for as long as the store lives.
+    _lock: File,
+}
+
+impl Store {
+    /// Locks the folder. `None`: another process works in it.
+    pub(crate) fn open(folder: &Path, slice_size: u32, disk: Disk) -> io::Result<Option<Self>> {
+        let Some(lock) = disk.lock(folder)? else { return Ok(None) };
+        let root = folder.join("v1");
+        Ok(Some(Self { root, slice_size, disk, next_incarnation: AtomicU64::new(1), _lock: lock }))
+    }
+
+    /// Reads every sidecar, deletes what is of no use, and returns the versions and how many were dropped.
+    pub(crate) fn scan(&self) -> io::Result<(Vec<Found>, u64)> {
+        let (mut best, mut dropped) = (HashMap::<MediaId, Found>::new(), 0);
+        let mut highest = 0;
+        for shard in self.disk.list(&self.root)? {
+            let shard = self.root.join(shard);
+            let names = self.disk.list(&shard)?;
+            for name in names.iter().filter_map(|name| name.to_str()) {
+                let path = shard.join(name);
+                let Some(incarnation) = format::incarnation_of(name) else { continue };
+                highest = highest.max(incarnation);
+                match path.extension().and_then(|ending| ending.to_str()) {
+                    Some("meta") => {}
+                    // A sidecar is made after its extent file: without one, the file holds nothing that can be trusted.
+                    Some("data") if !path.with_extension("meta").exists() => {
+                        self.disk.unlink(&path)?;
+                        continue;
+                    }
+                    Some("tmp") => {
+                        self.disk.unlink(&path)?;
+                        continue;
+                    }
+                    _ => continue,
+                }
+                let Some(found) = self.inspect(&path, incarnation) else {
+                    dropped += 1;
+                    self.delete(&path)?;
+                    continue;
+                };
+                if found.present.is_empty() {
+                    self.delete(&path)?;
+                    continue;
+                }
+                // Two versions of one media: the process died between dropping the old and deleting it.
+                let old = match best.get(&found.media) {
+                    Some(other) if other.incarnation > found.incarnation => Some(found),
+                    _ => best.insert(found.media, found),
+                };
+                if let Some(old) = old {
+                    self.delete(&self.path(&old.media, &old.meta, old.incarnation))?;
+                }
+            }
+        }
+        self.next_incarnation.store(highest + 1, Ordering::Relaxed);
+        Ok((best.into_values().collect(), dropped))
+    }
+
+    fn inspect(&self, sidecar: &Path, incarnation: u64) -> Option<Found> {
+        let bytes = self.disk.read_whole(sidecar).ok()?;
+        let header = Header::decode(&bytes, self.slice_size).ok().filter(|header| header.incarnation == incarnation)?;
+        let path = self.path(&header.media, &header.meta, incarnation);
+        let geometry = Geometry::new(header.meta.size, self.slice_size).filter(|_| path == sidecar)?;
+        let data = self.disk.open(&sidecar.with_extension("data")).ok()?;
+        let (allocated, length) = self.disk.allocated(&data).ok()?;
+        if length != header.meta.size {
+            return None;
+        }
+        let present = format::present(incarnation, geometry, bytes.get(format::HEADER..).unwrap_or_default());
+        let expected: u64 = present.iter().map(|&slice| geometry.len(slice) as u64).sum();
+        if allocated > expected + SLACK {
+            // Litter of fills cut by the last end of the process. A failure leaves it for the next start.
+            let mut from = 0;
+            for slice in present.iter().copied().chain([geometry.slices()]) {
+                if from < slice {
+                    let gap = geometry.bytes(&(from..slice));
+                    let _ = self.disk.punch(&data, gap.start, gap.len());
+                }
+                from = slice + 1;
+            }
+        }
+        Some(Found { media: header.media, meta: header.meta, incarnation, geometry, present })
+    }
+
+    /// A number that no file of this folder has, or had.
+    pub(crate) fn fresh_incarnation(&self) -> u64 {
+        self.next_incarnation.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Makes the files of a new version: first the extent file, then its sidecar.
+    pub(crate) fn create(&self, media: MediaId, meta: &MediaMeta, incarnation: u64) -> io::Result<Files> {
+        let path = self.path(&media, meta, incarnation);
+        let header = Header { media, meta: meta.clone(), slice_size: self.slice_size, incarnation };
+        let header = header.encode().map_err(io::Error::other)?;
+        let geometry =
+            Geometry::new(meta.size, self.slice_size).ok_or_else(|| io::Error::other(FormatError::TooLong))?;
+        let data = self.disk.create(&path.with_extension("data"), meta.size)?;
+        match self.disk.create_whole(&path, &header, format::record_at(geometry.slices())) {
+            Ok(sidecar) => Ok(Files { data, sidecar, incarnation }),
+            Err(error) => {
+                // Out of the way of the next try, as far as the disk lets us.
+                let _ = self.disk.unlink(&path.with_extension("tmp")).and_then(|()| self.delete(&path));
+                Err(error)
+            }
+        }
+    }
+
+    /// Opens the files of a version that has some.
+    pub(crate) fn reopen(&self, media: MediaId, meta: &MediaMeta, incarnation: u64) -> io::Result<Files> {
+        let path = self.path(&media, meta, incarnation);
+        let data = self.disk.open(&path.with_extension("data"))?;
+        Ok(Files { data, sidecar: self.disk.open(&path)?, incarnation })
+    }
+
+    /// Deletes a version's files. Readers that have them open keep their bytes.
+    pub(crate) fn remove(&self, media: MediaId, meta: &MediaMeta, incarnation: u64) -> io::Result<()> {
+        self.delete(&self.path(&media, meta, incarnation))
+    }
+
+    pub(crate) fn write(&self, files: &Files, bytes: &[u8], at: u64) -> io::Result<()> {
+        self.disk.write_data(&files.data, bytes, at)
+    }
+
+    /// Says on disk that a slice is whole. Its bytes were written before.
+    pub(crate) fn commit(&self, files: &Files, slice: u32, checksum: u64) -> io::Result<()> {
+        let record = format::record(files.incarnation, slice, checksum);
+        self.disk.write_record(&files.sidecar, &record, format::record_at(slice))
+    }
+
+    /// Says on disk that a slice is not there.
+    pub(crate) fn erase(&self, files: &Files, slice: u32) -> io::Result<()> {
+        self.disk.write_record(&files.sidecar, &[0; format::RECORD], format::record_at(slice))
+    }
+
+    /// Gives a slice's blocks back. Its record was erased before.
+    pub(crate) fn punch(&self, files: &Files, geometry: Geometry, slice: u32) -> io::Result<()> {
+        self.disk.punch(&files.data, geometry.start(slice), u64::from(geometry.slice_size()))
+    }
+
+    /// Whether a slice's bytes are those that its record was written for.
+    pub(crate) fn is_intact(&self, files: &Files, geometry: Geometry, slice: u32) -> io::Result<bool> {
+        let mut record = [0; format::RECORD];
+        self.disk.read(&files.sidecar, &mut record, format::record_at(slice))?;
+        let Some(expected) = format::read_record(files.incarnation, slice, &record) else { return Ok(false) };
+        self.disk.will_need(&files.data, geometry.start(slice), geometry.len(slice) as u64);
+        Ok(self.checksum(files, geometry.start(slice)..geometry.end(slice))? == expected)
+    }
+
+    /// The checksum of bytes in the extent file.
+    pub(crate) fn checksum(&self, files: &Files, bytes: Range<u64>) -> io::Result<u64> {
+        let (mut hasher, mut at) = (Xxh3Default::new(), bytes.start);
+        let mut buffer = vec![0; 128 * 1024];
+        while at < bytes.end {
+            let len = usize::try_from(bytes.end - at).unwrap_or(usize::MAX).min(buffer.len());
+            self.disk.read(&files.data, &mut buffer[..len], at)?;
+            hasher.update(&buffer[..len]);
+            at += len as u64;
+        }
+        Ok(hasher.digest())
+    }
+
+    /// Reads what memory has; see [`Disk::read_ready`].
+    pub(crate) fn read_ready(&self, files: &Files, into: &mut [u8], at: u64) -> Ready {
+        self.disk.read_ready(&files.data, into, at)
+    }
+
+    /// Reads by waiting, and has the kernel load what follows up to `ahead`.
+    pub(crate) fn read(&self, files: &Files, into: &mut [u8], at: u64, ahead: u64) -> io::Result<()> {
+        self.disk.will_need(&files.data, at, ahead.saturating_sub(at));
+        self.disk.read(&files.data, into, at)
+    }
+
+    pub(crate) fn free_space(&self) -> io::Result<u64> {
+        self.disk.free_space(self.root.parent().unwrap_or(&self.root))
+    }
+
+    /// Path of the sidecar; the extent file differs in its ending.
+    fn path(&self, media: &MediaId, meta: &MediaMeta, incarnation: u64) -> PathBuf {
+        let stem = format::stem(*media, &meta.etag, incarnation);
+        self.root.join(stem.get(..2).unwrap_or("00")).join(stem + ".meta")
+    }
+
+    /// The sidecar goes first: an extent file alone is deleted by the next start.
+    fn delete(&self, sidecar: &Path) -> io::Result<()> {
+        self.disk.unlink(sidecar)?;
+        self.disk.unlink(&sidecar.with_extension("data"))
+    }
+}

@@ -1,0 +1,154 @@
+//! One version of a media: who reads and fetches what of it, and its files.
+
+use crate::claims::{Claims, Pace};
+use crate::fill::Fill;
+use crate::geometry::Geometry;
+use crate::stats::Counters;
+use crate::store::{Files, Store};
+use parking_lot::Mutex;
+use slice::{MediaId, MediaMeta};
+use std::io;
+use std::sync::{Arc, OnceLock};
+use tokio::sync::Notify;
+
+/// Why a version is no longer the cache's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Doom {
+    /// The media has other bytes now, or none: what is missing of this version can't be had.
+    Changed,
+    /// Purged, or emptied by eviction: the bytes are as good as before, but no longer kept.
+    Dropped,
+}
+
+struct State {
+    claims: Claims<Arc<Fill>>,
+    doom: Option<Doom>,
+}
+
+struct FilesState {
+    open: Option<Arc<Files>>,
+    made: bool,
+    gone: bool,
+}
+
+/// See the module. Locks: `state` for moments and from anywhere, `files` across disk calls and from the blocking pool only;
+/// neither while the other is held.
+pub(crate) struct Version {
+    pub(crate) media: MediaId,
+    /// As it was when the version was first seen; names its bytes.
+    pub(crate) meta: Arc<MediaMeta>,
+    pub(crate) geometry: Geometry,
+    incarnation: u64,
+    counters: Arc<Counters>,
+    state: Mutex<State>,
+    files: Mutex<FilesState>,
+    /// A busy slice has settled.
+    pub(crate) settled: Notify,
+    /// Registration number in the eviction queue.
+    pub(crate) slot: OnceLock<u32>,
+}
+
+/// What a version starts from.
+pub(crate) struct Seed {
+    pub(crate) media: MediaId,
+    pub(crate) meta: Arc<MediaMeta>,
+    pub(crate) geometry: Geometry,
+    pub(crate) incarnation: u64,
+    /// Its files exist.
+    pub(crate) made: bool,
+}
+
+impl Version {
+    pub(crate) fn new(seed: Seed, pace: Pace, counters: Arc<Counters>) -> Arc<Self> {
+        let Seed { media, meta, geometry, incarnation, made } = seed;
+        Arc::new(Self {
+            media,
+            meta,
+            geometry,
+            incarnation,
+            counters,
+            state: Mutex::new(State { claims: Claims::new(geometry, pace), doom: None }),
+            files: Mutex::new(FilesState { open: None, made, gone: false }),
+            settled: Notify::new(),
+            slot: OnceLock::new(),
+        })
+    }
+
+    /// Works on the claims, and books what changed. A doomed version's bytes were taken off the books at once.
+    pub(crate) fn with<R>(&self, work: impl FnOnce(&mut Claims<Arc<Fill>>, Option<Doom>) -> R) -> R {
+        let mut state = self.state.lock();
+        let doom = state.doom;
+        let (bytes, slices) = (state.claims.charge(), u64::from(state.claims.on_disk()));
+        let out = work(&mut state.claims, doom);
+        if doom.is_none() {
+            // Wrapping: a difference below zero is an addition of its complement.
+            self.counters.bytes_held.add(state.claims.charge().wrapping_sub(bytes));
+            self.counters.slices.add(u64::from(state.claims.on_disk()).wrapping_sub(slices));
+        }
+        out
+    }
+
+    /// Takes the version off the books, for good. False if it was already.
+    pub(crate) fn doom(&self, doom: Doom) -> bool {
+        let mut state = self.state.lock();
+        if state.doom.is_some() {
+            return false;
+        }
+        state.doom = Some(doom);
+        self.counters.bytes_held.sub(state.claims.charge());
+        self.counters.slices.sub(u64::from(state.claims.on_disk()));
+        true
+    }
+
+    /// No bytes, no fills, no readers.
+    pub(crate) fn is_idle_and_empty(&self) -> bool {
+        self.state.lock().claims.is_idle_and_empty()
+    }
+
+    pub(crate) fn is_doomed(&self) -> bool {
+        self.state.lock().doom.is_some()
+    }
+
+    /// The disk is done with a busy slice.
+    pub(crate) fn settle(&self, slice: u32) {
+        self.with(|claims, _| claims.settle(slice));
+        self.settled.notify_waiters();
+    }
+
+    /// The open files, if they are at hand without waiting.
+    pub(crate) fn files_at_hand(&self) -> Option<Arc<Files>> {
+        self.files.try_lock()?.open.clone()
+    }
+
+    /// The files, opened or, with `make`, made. The flag says whether they were opened just now. Blocks.
+    pub(crate) fn files(&self, store: &Store, make: bool) -> io::Result<(Arc<Files>, bool)> {
+        let mut state = self.files.lock();
+        if let Some(open) = &state.open {
+            return Ok((open.clone(), false));
+        }
+        let files = match (state.gone, state.made, make) {
+            (false, true, _) => store.reopen(self.media, &self.meta, self.incarnation)?,
+            (false, false, true) => store.create(self.media, &self.meta, self.incarnation)?,
+            _ => return Err(io::ErrorKind::NotFound.into()),
+        };
+        let files = Arc::new(files);
+        state.made = true;
+        state.open = Some(files.clone());
+        Ok((files, true))
+    }
+
+    /// Lets go of the open files; who uses them keeps them.
+    pub(crate) fn close(&self) {
+        self.files.lock().open = None;
+    }
+
+    /// Deletes the files. Who has them open keeps their bytes, nobody opens them again. Blocks.
+    pub(crate) fn delete(&self, store: &Store) -> io::Result<()> {
+        let mut state = self.files.lock();
+        state.open = None;
+        if std::mem::replace(&mut state.gone, true) || !state.made {
+            return Ok(());
+        }
+        store.remove(self.media, &self.meta, self.incarnation)
+    }
+}
