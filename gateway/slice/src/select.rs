@@ -67,7 +67,6 @@ fn coalesce(ranges: Vec<ByteRange>) -> Vec<ByteRange> {
 mod tests {
     use super::{Selection, select};
     use crate::origin::ByteRange;
-    use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop, prop_oneof, proptest};
 
     fn range(start: u64, end: u64) -> ByteRange {
         ByteRange { start, end }
@@ -109,59 +108,5 @@ mod tests {
         }
         assert_eq!(select(None, 10, 4), Selection::Whole);
         assert_eq!(select(Some(b"bytes=0-0"), 10, 0), Selection::Whole);
-    }
-
-    /// The same question asked byte by byte.
-    fn wanted(specs: &[(Option<u64>, Option<u64>)], size: u64) -> Vec<bool> {
-        let asks = |byte: u64| {
-            specs.iter().any(|spec| match *spec {
-                (Some(first), last) => byte >= first && last.is_none_or(|last| byte <= last),
-                (None, length) => byte >= size.saturating_sub(length.unwrap_or(0)),
-            })
-        };
-        (0..size).map(asks).collect()
-    }
-
-    fn spec() -> impl Strategy<Value = (Option<u64>, Option<u64>)> {
-        prop_oneof![
-            (0..70_u64, 0..70_u64).prop_map(|(a, b)| (Some(a.min(b)), Some(a.max(b)))),
-            (0..70_u64).prop_map(|a| (Some(a), None)),
-            (0..70_u64).prop_map(|n| (None, Some(n))),
-            Just((Some(3), Some(u64::MAX))),
-        ]
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
-
-        #[test]
-        fn sends_exactly_the_bytes_asked_for(specs in prop::collection::vec(spec(), 1..8), size in 0..64_u64) {
-            let text = |n: Option<u64>| n.map(|n| n.to_string()).unwrap_or_default();
-            let set: Vec<_> = specs.iter().map(|(a, b)| format!("{}-{}", text(*a), text(*b))).collect();
-            let mut sent = vec![false; usize::try_from(size).unwrap()];
-            let ranges = match select(Some(format!("bytes={}", set.join(", ")).as_bytes()), size, 8) {
-                Selection::Single(range) => vec![range],
-                Selection::Multi(ranges) => ranges,
-                Selection::Unsatisfiable => vec![],
-                Selection::Whole => panic!("a valid set was ignored: {set:?}"),
-            };
-            for range in ranges {
-                assert!(!range.is_empty() && range.end <= size);
-                for byte in range.start..range.end {
-                    let slot = &mut sent[usize::try_from(byte).unwrap()];
-                    assert!(!*slot, "byte {byte} goes out twice");
-                    *slot = true;
-                }
-            }
-            assert_eq!(sent, wanted(&specs, size));
-        }
-
-        #[test]
-        fn any_bytes_are_safe(value in prop::collection::vec(any::<u8>(), 0..40), size in any::<u64>(), max in 0..5_usize) {
-            let value = [b"bytes=".as_slice(), &value].concat();
-            if let Selection::Multi(ranges) = select(Some(&value), size, max) {
-                assert!(ranges.len() <= max);
-            }
-        }
     }
 }

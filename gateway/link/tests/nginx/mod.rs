@@ -79,15 +79,15 @@ impl Drop for Nginx {
 }
 
 impl Client {
-    /// Sends bytes as they are and reads one response; connects anew if nginx hung up after the last one.
+    /// Sends bytes as they are and reads one response. Connects anew if nginx has hung up, which it may do without
+    /// having said so (after a 412, for one).
     pub(crate) fn exchange(&mut self, request: &[u8], head: bool) -> Response {
-        let stream = match self.stream.as_mut() {
-            Some(stream) => stream,
-            None => self.stream.insert(BufReader::new(UnixStream::connect(&self.socket).unwrap())),
-        };
-        stream.get_ref().write_all(request).unwrap();
-        let mut line = String::new();
-        stream.read_line(&mut line).unwrap();
+        let mut line = self.send(request).unwrap_or_default();
+        if line.is_empty() {
+            self.stream = None;
+            line = self.send(request).unwrap();
+        }
+        let stream = self.stream.as_mut().unwrap();
         let status = line.split(' ').nth(1).and_then(|code| code.parse().ok());
         let status = status.unwrap_or_else(|| panic!("no status line for {}: {line:?}", request.escape_ascii()));
         let mut headers = Vec::new();
@@ -107,6 +107,20 @@ impl Client {
             self.stream = None;
         }
         response
+    }
+}
+
+impl Client {
+    /// Gives the status line back.
+    fn send(&mut self, request: &[u8]) -> std::io::Result<String> {
+        let stream = match self.stream.as_mut() {
+            Some(stream) => stream,
+            None => self.stream.insert(BufReader::new(UnixStream::connect(&self.socket)?)),
+        };
+        stream.get_ref().write_all(request)?;
+        let mut line = String::new();
+        stream.read_line(&mut line)?;
+        Ok(line)
     }
 }
 
