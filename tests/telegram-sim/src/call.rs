@@ -90,7 +90,8 @@ pub(crate) fn run(call: &Call<'_>, packet_id: i64, id: i64, body: &[u8]) -> Outc
                 call.entry.set_layer(layer);
             }
             match fault(call, caller.as_ref(), &query) {
-                None => api::answer(call, caller.as_ref(), &query),
+                None => banned(call, caller.as_ref(), &query)
+                    .map_or_else(|| api::answer(call, caller.as_ref(), &query), Err),
                 Some(Fault::FloodWait(seconds)) => Err(Refusal::new(420, format!("FLOOD_WAIT_{seconds}"))),
                 Some(Fault::FloodPremiumWait(seconds)) => match &caller {
                     Some(caller) if caller.account.premium => api::answer(call, Some(caller), &query),
@@ -122,6 +123,12 @@ pub(crate) fn run(call: &Call<'_>, packet_id: i64, id: i64, body: &[u8]) -> Outc
     };
     let packet = packet(call, id, answer);
     Outcome::Packet { packet, account: caller.map(|caller| caller.index), manner, late }
+}
+
+/// What a banned account is told. It may still fetch the configuration, as nobody is signed in there.
+fn banned(call: &Call<'_>, caller: Option<&Caller>, query: &Query<'_>) -> Option<Refusal> {
+    let error = call.shared.banned.read().get(&caller?.index).cloned()?;
+    (query.method != "help.getConfig").then(|| Refusal::new(401, error))
 }
 
 /// Counts the call and asks the rules about it.

@@ -1,6 +1,6 @@
 //! What a running simulation knows: keys and who they belong to, exported authorizations, uploads, and the live world.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 
@@ -37,6 +37,8 @@ struct KeyState {
     layer: i32,
     /// Salts below this index have gone bad.
     first_salt: i64,
+    /// The salt that both sides know from the key exchange; good until salts are spoilt.
+    agreed_salt: Option<i64>,
     sessions: VecDeque<i64>,
     /// The permanent key that a temporary one speaks for.
     permanent: Option<Arc<KeyEntry>>,
@@ -134,13 +136,18 @@ impl KeyEntry {
 
     /// Whether a client may use this salt.
     pub(crate) fn salt_is_good(&self, seed: u64, salt: i64) -> bool {
-        let first = self.state.lock().first_salt;
-        (first..first + SALTS).any(|index| self.salt_at(seed, index) == salt)
+        let (first, agreed) = {
+            let state = self.state.lock();
+            (state.first_salt, state.agreed_salt)
+        };
+        agreed == Some(salt) || (first..first + SALTS).any(|index| self.salt_at(seed, index) == salt)
     }
 
     /// Makes every salt handed out so far bad.
     pub(crate) fn spoil_salts(&self) {
-        self.state.lock().first_salt += SALTS;
+        let mut state = self.state.lock();
+        state.first_salt += SALTS;
+        state.agreed_salt = None;
     }
 }
 
@@ -168,11 +175,10 @@ pub(crate) struct Shared {
     pub(crate) message_ids: MessageIds,
     pub(crate) exports: Mutex<HashMap<Vec<u8>, Export>>,
     pub(crate) uploads: Mutex<HashMap<(usize, i64), Upload>>,
-    pub(crate) banned: RwLock<HashMap<usize, &'static str>>,
+    pub(crate) banned: RwLock<HashMap<usize, String>>,
     pub(crate) addresses: OnceLock<BTreeMap<i32, SocketAddr>>,
     pub(crate) start: Instant,
     keys: RwLock<HashMap<(i32, i64), Arc<KeyEntry>>>,
-    destroyed: Mutex<HashSet<(i32, i64)>>,
     pipes: Mutex<HashMap<usize, Pipe>>,
     budgets: Mutex<HashMap<usize, Budget>>,
 }
@@ -201,7 +207,6 @@ impl Shared {
             addresses: OnceLock::new(),
             start: Instant::now(),
             keys: RwLock::new(keys),
-            destroyed: Mutex::default(),
             pipes: Mutex::default(),
             budgets: Mutex::default(),
         }
@@ -212,18 +217,21 @@ impl Shared {
         self.keys.read().get(&(dc, id)).cloned()
     }
 
-    /// Takes in a key that was agreed on by exchange.
-    pub(crate) fn add_key(&self, dc: i32, bytes: [u8; 256]) -> i64 {
+    /// Takes in a key that was agreed on by exchange, along with the first salt.
+    pub(crate) fn add_key(&self, dc: i32, bytes: [u8; 256], salt: i64) {
         let entry = KeyEntry::new(bytes, dc, None);
-        let id = entry.key.id();
-        self.keys.write().insert((dc, id), entry);
-        id
+        entry.state.lock().agreed_salt = Some(salt);
+        self.keys.write().insert((dc, entry.key.id()), entry);
     }
 
     /// Forgets a key; later messages with it get 404.
     pub(crate) fn remove_key(&self, dc: i32, id: i64) {
         self.keys.write().remove(&(dc, id));
-        self.destroyed.lock().insert((dc, id));
+    }
+
+    /// Makes the salts of all keys bad.
+    pub(crate) fn spoil_salts(&self) {
+        self.keys.read().values().for_each(|entry| entry.spoil_salts());
     }
 
     /// Time since the simulation began.
