@@ -1,5 +1,7 @@
 //! A fixed set of bits, one per slice. Pure.
 
+use std::ops::Range;
+
 /// Bits addressed by slice number; numbers past the end read as unset and are never set.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Bits {
@@ -26,5 +28,39 @@ impl Bits {
             *word &= !mask;
         }
         was
+    }
+
+    /// True if all bits of the range are set. A word at a time: a long range is planned under a lock.
+    pub(crate) fn all(&self, range: Range<u32>) -> bool {
+        let mut at = range.start;
+        while at < range.end {
+            let (word, bit) = (at as usize / 64, at % 64);
+            let len = (64 - bit).min(range.end - at);
+            let mask = (u64::MAX >> (64 - len)) << bit;
+            if self.words.get(word).is_none_or(|word| word & mask != mask) {
+                return false;
+            }
+            at += len;
+        }
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Bits;
+
+    #[test]
+    fn all_agrees_with_a_look_at_each_bit() {
+        for hole in [0, 1, 63, 64, 65, 127, 128, 199] {
+            let mut bits = Bits::new(200);
+            (0..200).for_each(|at| assert!(!bits.put(at, at != hole)));
+            for start in 0..200 {
+                for end in start..=200 {
+                    assert_eq!(bits.all(start..end), (start..end).all(|at| bits.get(at)), "{hole}: {start}..{end}");
+                }
+            }
+        }
+        assert!(!Bits::new(3).all(0..65), "past the end nothing is set");
     }
 }

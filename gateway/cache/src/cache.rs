@@ -175,11 +175,14 @@ impl Cache {
     fn entry<'a>(&self, map: &'a mut Map, id: MediaId) -> &'a mut Entry {
         if map.entries.len() >= map.sweep_at.max(SWEEP_FROM) {
             let now = Instant::now();
-            map.entries.retain(|_, entry| {
-                entry.asking.is_some()
-                    || entry.fresh_until.is_some_and(|until| until > now)
-                    || entry.version.as_ref().is_some_and(|it| Arc::strong_count(it) > 1 || !it.is_idle_and_empty())
+            let useless = map.entries.extract_if(|_, entry| {
+                let fresh = entry.fresh_until.is_some_and(|until| until > now);
+                let used = |it: &Arc<Version>| Arc::strong_count(it) > 1 || !it.is_idle_and_empty();
+                entry.asking.is_none() && !fresh && !entry.version.as_ref().is_some_and(used)
             });
+            let versions: Vec<_> = useless.filter_map(|(_, entry)| entry.version).collect();
+            let shared = self.shared.clone();
+            tokio::task::spawn_blocking(move || versions.iter().for_each(|it| shared.discard(it, Doom::Dropped)));
             map.sweep_at = map.entries.len() * 2;
         }
         map.entries.entry(id).or_default()

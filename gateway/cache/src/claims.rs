@@ -130,6 +130,9 @@ impl<H: Clone> Claims<H> {
 
     /// What a range would meet now, without I/O.
     pub(crate) fn status(&self, slices: Range<u32>) -> CacheStatus {
+        if self.present.all(slices.clone()) {
+            return CacheStatus::Hit;
+        }
         let (mut here, mut coming, mut missing) = (false, false, false);
         for slice in slices {
             match (self.present.get(slice), self.claimed.get(slice)) {
@@ -137,12 +140,14 @@ impl<H: Clone> Claims<H> {
                 (_, true) => coming = true,
                 _ => missing = true,
             }
+            if here && (coming || missing) {
+                break;
+            }
         }
         match (here, coming, missing) {
-            (_, false, false) => CacheStatus::Hit,
             (true, ..) => CacheStatus::Partial,
             (false, true, false) => CacheStatus::Joined,
-            (false, _, true) => CacheStatus::Miss,
+            _ => CacheStatus::Miss,
         }
     }
 
@@ -390,3 +395,6 @@ impl<H: Clone> Claims<H> {
         self.next_id
     }
 }
+
+#[cfg(test)]
+mod model;

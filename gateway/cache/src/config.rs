@@ -74,9 +74,11 @@ impl CacheConfig {
     }
 
     pub(crate) fn pace(&self) -> Pace {
+        // A run larger than a good part of the cache would push out its own slices before they are read.
+        let most = u32::try_from(self.max_size / u64::from(self.slice_size) / 8).unwrap_or(u32::MAX).max(1);
         Pace {
-            first_run: self.first_run,
-            max_run: self.max_run,
+            first_run: self.first_run.min(most),
+            max_run: self.max_run.min(most),
             join_distance: self.join_distance,
             orphan_budget: self.orphan_budget,
         }

@@ -1,8 +1,8 @@
 //! Room on the disk: the eviction queue over all versions, and whose slice goes when the cache is full.
 
 use crate::evict::{Key, Sieve, Verdict};
+use crate::shared::Shared;
 use crate::stats::{Count, Counters};
-use crate::store::Store;
 use crate::version::Version;
 use parking_lot::Mutex;
 use std::sync::{Arc, Weak};
@@ -83,51 +83,49 @@ impl Keeper {
 
     /// Evicts until the cache is within its bounds, or until all that is left is in use. Returns the versions it took
     /// slices from. Blocks.
-    pub(crate) fn make_room(&self, store: &Store, counters: &Counters, wrote: u64) -> Vec<Arc<Version>> {
+    pub(crate) fn make_room(&self, shared: &Shared, wrote: u64) -> Vec<Arc<Version>> {
         let mut touched: Vec<Arc<Version>> = Vec::new();
-        let mut deficit = self.deficit(store, counters, wrote);
-        while self.is_over(counters) || deficit > 0 {
-            let Some(freed) = self.evict_one(store, counters, &mut touched) else { break };
+        let mut deficit = self.deficit(shared, wrote);
+        while self.is_over(&shared.counters) || deficit > 0 {
+            let Some(freed) = self.evict_one(shared, &mut touched) else { break };
             deficit = deficit.saturating_sub(freed);
         }
         touched
     }
 
     /// Evicts at least so many bytes, bounds or not: the disk is full of others' files. Blocks.
-    pub(crate) fn give_up(&self, store: &Store, counters: &Counters, bytes: u64) -> Vec<Arc<Version>> {
+    pub(crate) fn give_up(&self, shared: &Shared, bytes: u64) -> Vec<Arc<Version>> {
         let (mut touched, mut freed) = (Vec::new(), 0);
         while freed < bytes {
-            let Some(more) = self.evict_one(store, counters, &mut touched) else { break };
+            let Some(more) = self.evict_one(shared, &mut touched) else { break };
             freed += more;
         }
         touched
     }
 
-    fn deficit(&self, store: &Store, counters: &Counters, wrote: u64) -> u64 {
+    fn deficit(&self, shared: &Shared, wrote: u64) -> u64 {
         self.written.add(wrote);
         if self.min_free == 0 || self.written.get() < FREE_CHECK {
             return 0;
         }
         self.written.set(0);
-        match store.free_space() {
+        match shared.store.free_space() {
             Ok(free) => self.min_free.saturating_sub(free),
-            Err(_) => {
-                counters.disk_errors.add(1);
+            Err(error) => {
+                shared.disk_error(&error);
                 0
             }
         }
     }
 
-    fn evict_one(&self, store: &Store, counters: &Counters, touched: &mut Vec<Arc<Version>>) -> Option<u64> {
+    fn evict_one(&self, shared: &Shared, touched: &mut Vec<Arc<Version>>) -> Option<u64> {
         let (version, slice) = self.queue.lock().evict()?;
-        counters.evicted.add(1);
-        let geometry = version.geometry;
+        shared.counters.evicted.add(1);
+        let (store, geometry) = (&shared.store, version.geometry);
         // A failure costs room, not correctness: the slice is missing for this process, and its checksum guards the next.
-        let done = version
-            .files(store, false)
-            .and_then(|(files, _)| store.erase(&files, slice).and_then(|()| store.punch(&files, geometry, slice)));
-        if done.is_err() {
-            counters.disk_errors.add(1);
+        if let Ok(files) = shared.files(&version, false) {
+            let done = store.erase(&files, slice).and_then(|()| store.punch(&files, geometry, slice));
+            done.unwrap_or_else(|error| shared.disk_error(&error));
         }
         version.settle(slice);
         if !touched.iter().any(|seen| Arc::ptr_eq(seen, &version)) {

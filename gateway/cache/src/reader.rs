@@ -95,7 +95,12 @@ impl Reader {
         while self.pos < self.end {
             let found = match &mut self.source {
                 Source::Direct(direct) => {
-                    let piece = direct.next(&self.shared).await?;
+                    let next = direct.next(&self.shared).await;
+                    if next == Err(ReadError::Changed) {
+                        let (shared, version) = (self.shared.clone(), self.version.clone());
+                        tokio::task::spawn_blocking(move || shared.discard(&version, Doom::Changed));
+                    }
+                    let piece = next?;
                     self.pos += piece.len() as u64;
                     return Ok(Some(piece));
                 }

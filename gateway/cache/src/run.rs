@@ -14,6 +14,8 @@ use xxhash_rust::xxh3::Xxh3Default;
 
 /// Bytes written at once. What arrives during a write is written by the next: the slower the disk, the larger the writes.
 const BATCH: usize = 512 * 1024;
+/// Bytes of older slices given up when the disk is full.
+const GIVE_UP: u64 = 4 * BATCH as u64;
 
 /// A run that was claimed and is to be started.
 pub(crate) struct Lead {
@@ -54,9 +56,13 @@ pub(crate) fn launch(shared: &Arc<Shared>, version: &Arc<Version>, lead: Lead) {
             Part::Whole => job.stretch(bytes, false).await,
             Part::Tail => job.stretch(bytes, true).await,
         };
-        if job.outcome == Err(Failure::Origin(OriginError::Changed)) {
-            let (shared, version) = (job.shared.clone(), job.version.clone());
-            job.blocking(move || Ok(shared.discard(&version, Doom::Changed))).await.ok();
+        match job.outcome {
+            Err(Failure::Origin(OriginError::Changed)) => {
+                let (shared, version) = (job.shared.clone(), job.version.clone());
+                job.blocking(move || Ok(shared.discard(&version, Doom::Changed))).await.ok();
+            }
+            Err(Failure::Origin(OriginError::Gone | OriginError::NotFound)) => job.shared.distrust(job.version.media),
+            _ => {}
         }
     });
 }
@@ -134,8 +140,9 @@ impl Job {
         expect(tail.wait(end - 1).await)?;
         let shared = self.shared.clone();
         self.blocking(move || {
-            let checksum = shared.store.checksum(&files, bytes.start..end)?;
-            shared.store.commit(&files, slice, checksum)
+            let checksum =
+                shared.store.checksum(&files, bytes.start..end).inspect_err(|error| shared.disk_error(error))?;
+            shared.commit(&files, slice, checksum)
         })
         .await?;
         self.publish(bytes.end, &[slice]);
@@ -156,23 +163,21 @@ impl Job {
         Ok(Body { stream: opened.body, end: None })
     }
 
+    /// The version's files, made if need be, and room for what is to come.
     async fn files(&self) -> Result<Arc<Files>, Failure> {
         let (shared, version) = (self.shared.clone(), self.version.clone());
-        let files = self
-            .blocking(move || {
-                let files = shared.files(&version, true);
-                if files.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
-                    // The folder was cleared under us: a new version starts afresh.
-                    shared.discard(&version, Doom::Dropped);
+        self.blocking(move || {
+            let files = match shared.files(&version, true) {
+                Err(error) if error.kind() == io::ErrorKind::StorageFull => {
+                    shared.give_up(GIVE_UP);
+                    shared.files(&version, true)
                 }
-                files
-            })
-            .await;
-        let (shared, over) = (self.shared.clone(), self.shared.keeper.is_over(&self.shared.counters));
-        if over {
-            self.blocking(move || Ok(shared.make_room(0))).await.ok();
-        }
-        files
+                files => files,
+            };
+            shared.make_room(0);
+            files
+        })
+        .await
     }
 
     /// Where the run ends, in bytes, once it writes byte `upto`.
@@ -272,7 +277,7 @@ impl Shared {
         for chunk in batch {
             let mut written = self.store.write(files, chunk, end);
             if written.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::StorageFull) {
-                self.give_up(BATCH as u64 * 4);
+                self.give_up(GIVE_UP);
                 written = self.store.write(files, chunk, end);
             }
             written.inspect_err(|error| self.disk_error(error))?;
@@ -283,12 +288,6 @@ impl Shared {
 
     fn commit(&self, files: &Files, slice: u32, checksum: u64) -> io::Result<()> {
         self.store.commit(files, slice, checksum).inspect_err(|error| self.disk_error(error))
-    }
-
-    /// Counts and logs a disk call that failed.
-    pub(crate) fn disk_error(&self, error: &io::Error) {
-        self.counters.disk_errors.add(1);
-        tracing::warn!(%error, "cache disk");
     }
 }
 

@@ -76,9 +76,13 @@ impl Shared {
     pub(crate) fn files(&self, version: &Arc<Version>, make: bool) -> io::Result<Arc<Files>> {
         let (files, opened) = version.files(&self.store, make).inspect_err(|error| {
             // A purged version's files are gone on purpose.
-            if !version.is_doomed() {
-                self.counters.disk_errors.add(1);
-                tracing::warn!(media = %version.media, %error, "cache files can't be opened");
+            if version.is_doomed() {
+                return;
+            }
+            self.disk_error(error);
+            if error.kind() == io::ErrorKind::NotFound {
+                // The folder was cleared under us: the next look-up starts afresh.
+                self.discard(version, Doom::Dropped);
             }
         })?;
         if opened {
@@ -104,6 +108,19 @@ impl Shared {
         }
     }
 
+    /// Has the origin asked again about a media before anything new is served of it.
+    pub(crate) fn distrust(&self, media: MediaId) {
+        if let Some(entry) = self.map.lock().entries.get_mut(&media) {
+            entry.fresh_until = None;
+        }
+    }
+
+    /// Counts and logs a disk call that failed.
+    pub(crate) fn disk_error(&self, error: &io::Error) {
+        self.counters.disk_errors.add(1);
+        tracing::warn!(%error, "cache disk");
+    }
+
     /// Ends a version: off the map, off the books, off the disk. Blocks for the last.
     pub(crate) fn discard(&self, version: &Arc<Version>, doom: Doom) {
         self.forget(version, doom);
@@ -120,20 +137,19 @@ impl Shared {
     /// Deletes a doomed version's files. Blocks.
     pub(crate) fn delete(&self, version: &Version) {
         if let Err(error) = version.delete(&self.store) {
-            self.counters.disk_errors.add(1);
-            tracing::warn!(media = %version.media, %error, "cache files can't be deleted");
+            self.disk_error(&error);
         }
     }
 
     /// Brings the cache back within its bounds after `wrote` more bytes. Blocks.
     pub(crate) fn make_room(&self, wrote: u64) {
-        let touched = self.keeper.make_room(&self.store, &self.counters, wrote);
+        let touched = self.keeper.make_room(self, wrote);
         self.drop_empty(touched);
     }
 
     /// The disk is full although the cache is within its bounds: gives up some of it. Blocks.
     pub(crate) fn give_up(&self, bytes: u64) {
-        let touched = self.keeper.give_up(&self.store, &self.counters, bytes);
+        let touched = self.keeper.give_up(self, bytes);
         self.drop_empty(touched);
     }
 
