@@ -162,7 +162,7 @@ pub struct Pool {
     pub call_timeout: TimeSpan,
     /// How long a chunk or a lookup may take, with all its tries from whichever session, before the stream ends.
     pub chunk_deadline: TimeSpan,
-    /// How long a request waits for a session when none is usable, before it is told to come back later.
+    /// How long a request waits for a session when none is usable, before it is told to come back later. Less than the gateway's response_timeout.
     pub retry_window: TimeSpan,
     /// Longest pause asked by Telegram (FLOOD_WAIT) that a stream waits out. After a longer one it goes elsewhere or ends.
     pub max_flood_wait: TimeSpan,
@@ -181,7 +181,7 @@ impl Default for Pool {
             connect_timeout: TimeSpan::seconds(8),
             call_timeout: TimeSpan::seconds(10),
             chunk_deadline: TimeSpan::seconds(30),
-            retry_window: TimeSpan::seconds(20),
+            retry_window: TimeSpan::seconds(10),
             max_flood_wait: TimeSpan::seconds(10),
         }
     }
