@@ -58,7 +58,7 @@ impl Default for PoolConfig {
             first_chunk: 64 * 1024,
             buffer: 512 * 1024 * 1024,
             deadline: Duration::from_secs(30),
-            admission: Duration::from_secs(20),
+            admission: Duration::from_secs(10),
             max_flood_wait: Duration::from_secs(10),
             location_ttl: Duration::from_secs(30),
             negative_ttl: Duration::from_secs(5),
@@ -133,7 +133,7 @@ impl<S: Source> Pool<S> {
         let chunk = usize::try_from(config.chunk.max(1)).unwrap_or(usize::MAX);
         let buffer = Arc::new(Semaphore::new((config.buffer / chunk).min(Semaphore::MAX_PERMITS)));
         let inner =
-            Inner { sessions: sessions.collect(), locations: Arc::new(locations), turn: Mutex::new(0), buffer, config };
+            Inner { sessions: sessions.collect(), locations: Arc::new(locations), turn: Mutex::new(0), buffer, freed: Arc::default(), config };
         Self { inner: Arc::new(inner) }
     }
 

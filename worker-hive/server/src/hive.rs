@@ -1,0 +1,167 @@
+//! A running hive: accounts, pool, listeners, and their end.
+
+use crate::admin::{self, Admin};
+use crate::listen::Listener;
+use crate::media::{self, Face};
+use crate::metrics::Metrics;
+use crate::options::HiveOptions;
+use axum::Router;
+use config::ListenAddress;
+use mtproto::{Account, SessionFolder, StoreError};
+use pool::Pool;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// Pause before an account that could not be brought up is tried again; doubles up to [`BRING_UP_LAST`].
+const BRING_UP_FIRST: Duration = Duration::from_millis(200);
+const BRING_UP_LAST: Duration = Duration::from_secs(60);
+
+/// Why a hive can't start.
+#[derive(Debug, thiserror::Error)]
+pub enum HiveError {
+    /// The session store can't be used.
+    #[error("session `{account}`: {source}")]
+    Session {
+        /// Name of the session.
+        account: String,
+        /// What is wrong with it.
+        source: StoreError,
+    },
+    /// The store's folder can't be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// There is nobody who could fetch anything.
+    #[error("the session store is empty: bring a session in with `worker-hive import`")]
+    NoSessions,
+    /// An address can't be listened on.
+    #[error("can't listen on {address}: {source}")]
+    Listen {
+        /// The address.
+        address: String,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// A metric's name is wrong.
+    #[error("metrics: {0}")]
+    Metrics(#[from] prometheus::Error),
+}
+
+/// A hive that serves. Dropping it stops it at once; [`Hive::stop`] lets transfers finish.
+pub struct Hive {
+    address: ListenAddress,
+    admin: Option<SocketAddr>,
+    accounts: Vec<Arc<Account>>,
+    stop: CancellationToken,
+    tasks: JoinSet<()>,
+    background: JoinSet<()>,
+}
+
+impl Hive {
+    /// Opens every session of the store, starts connecting, and listens. Returns before the sessions are connected: requests wait
+    /// for them within their deadlines.
+    ///
+    /// # Errors
+    /// [`HiveError`]; nothing listens then.
+    pub async fn start(options: HiveOptions) -> Result<Self, HiveError> {
+        let folder = SessionFolder::open(&options.store)?;
+        let client = Arc::new(options.client);
+        let accounts: Vec<Arc<Account>> = folder
+            .accounts()?
+            .iter()
+            .map(|name| {
+                Account::open(&folder, name, Arc::clone(&client))
+                    .map_err(|source| HiveError::Session { account: name.clone(), source })
+            })
+            .collect::<Result<_, _>>()?;
+        if accounts.is_empty() {
+            return Err(HiveError::NoSessions);
+        }
+        let metrics = Arc::new(Metrics::new()?);
+        let pool = Pool::new(accounts.clone(), options.pool);
+        let bind = async |address: &ListenAddress| {
+            Listener::bind(address)
+                .await
+                .map_err(|source| HiveError::Listen { address: address.to_string(), source })
+        };
+        let listener = bind(&options.listen).await?;
+        let admin_listener = bind(&ListenAddress::Tcp(options.admin)).await?;
+        let address = listener
+            .address()
+            .map_err(|source| HiveError::Listen { address: options.listen.to_string(), source })?;
+        let admin = admin_listener.tcp_address();
+
+        let face = Arc::new(Face { pool: pool.clone(), token: options.token, metrics: Arc::clone(&metrics) });
+        let router = Router::new().fallback(media::serve).with_state(face);
+        let operator = admin::router(Arc::new(Admin { pool, metrics }));
+        let stop = CancellationToken::new();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(listener.serve(router, stop.clone(), options.drain));
+        tasks.spawn(admin_listener.serve(operator, stop.clone(), Duration::from_secs(1)));
+        let mut background = JoinSet::new();
+        for account in &accounts {
+            background.spawn(bring_up(Arc::clone(account)));
+        }
+        Ok(Self { address, admin, accounts, stop, tasks, background })
+    }
+
+    /// Where gateways connect, with the port that was found for port 0.
+    #[must_use]
+    pub fn address(&self) -> &ListenAddress {
+        &self.address
+    }
+
+    /// Where metrics and health are read.
+    #[must_use]
+    pub fn admin(&self) -> Option<SocketAddr> {
+        self.admin
+    }
+
+    /// Takes no more requests, lets transfers under way finish within the drain time, and closes the store.
+    pub async fn stop(mut self) {
+        self.stop.cancel();
+        while self.tasks.join_next().await.is_some() {}
+        self.background.shutdown().await;
+        for account in &self.accounts {
+            if let Err(error) = account.close().await {
+                tracing::warn!(account = account.name(), %error, "can't close the session file");
+            }
+        }
+    }
+}
+
+/// Tries until the account is known: only then is its kind certain and are a user's chats learned.
+async fn bring_up(account: Arc<Account>) {
+    let mut pause = BRING_UP_FIRST;
+    loop {
+        match account.bring_up().await {
+            Ok(()) => {
+                let info = account.info();
+                tracing::info!(
+                    account = account.name(),
+                    user_id = info.user_id,
+                    bot = info.bot,
+                    premium = info.premium,
+                    peers = info.peers,
+                    "account is up"
+                );
+                return;
+            }
+            Err(mtproto::CallFault::Banned(reason)) => {
+                tracing::error!(account = account.name(), reason, "account is revoked");
+                return;
+            }
+            Err(mtproto::CallFault::Flood { seconds, .. }) => {
+                tokio::time::sleep(Duration::from_secs(u64::from(seconds) + 1)).await;
+            }
+            Err(fault) => {
+                tracing::warn!(account = account.name(), %fault, "account is not up yet");
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(BRING_UP_LAST);
+            }
+        }
+    }
+}

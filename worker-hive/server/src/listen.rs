@@ -1,0 +1,158 @@
+//! Listeners: TCP or a unix socket, HTTP/1.1 and h2c on both.
+
+use axum::Router;
+use config::ListenAddress;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio_util::sync::CancellationToken;
+
+/// A gateway's headers are a few hundred bytes; whoever sends more is none.
+const MAX_HEADER_BYTES: usize = 32 * 1024;
+/// Time for a request's headers to arrive.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(60);
+/// After a failed accept, mostly for want of file descriptors: without a pause this would be a busy loop.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// A bound listener. A unix socket's file is removed when it is dropped.
+pub(crate) struct Listener {
+    kind: Kind,
+    socket: Option<SocketFile>,
+}
+
+enum Kind {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+struct SocketFile(PathBuf);
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+impl Listener {
+    pub(crate) async fn bind(address: &ListenAddress) -> io::Result<Self> {
+        match address {
+            ListenAddress::Tcp(address) => {
+                Ok(Self { kind: Kind::Tcp(TcpListener::bind(address).await?), socket: None })
+            }
+            ListenAddress::Unix(path) => {
+                remove_stale(path).await?;
+                let listener = UnixListener::bind(path)?;
+                let socket = Some(SocketFile(path.clone()));
+                // The token guards it as well; the mode keeps others from even knocking, the group lets a gateway of another user in.
+                std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660))?;
+                Ok(Self { kind: Kind::Unix(listener), socket })
+            }
+        }
+    }
+
+    /// Where it listens, with the port that was found for port 0.
+    pub(crate) fn address(&self) -> io::Result<ListenAddress> {
+        match (&self.kind, &self.socket) {
+            (Kind::Tcp(listener), _) => listener.local_addr().map(ListenAddress::Tcp),
+            (Kind::Unix(_), Some(socket)) => Ok(ListenAddress::Unix(socket.0.clone())),
+            (Kind::Unix(_), None) => Err(io::ErrorKind::NotFound.into()),
+        }
+    }
+
+    /// The TCP address, for the admin listener, which is always one.
+    pub(crate) fn tcp_address(&self) -> Option<SocketAddr> {
+        match &self.kind {
+            Kind::Tcp(listener) => listener.local_addr().ok(),
+            Kind::Unix(_) => None,
+        }
+    }
+
+    /// Serves until `stop`; then takes no new connection, lets requests under way finish for `drain`, and cuts the rest.
+    pub(crate) async fn serve(self, router: Router, stop: CancellationToken, drain: Duration) {
+        let graceful = GracefulShutdown::new();
+        let cut = CancellationToken::new();
+        loop {
+            let accepted = tokio::select! {
+                () = stop.cancelled() => break,
+                accepted = self.accept() => accepted,
+            };
+            match accepted {
+                Ok(Stream::Tcp(stream)) => {
+                    // Heads and first chunks are small and wanted at once.
+                    let _ = stream.set_nodelay(true);
+                    spawn(stream, &router, &graceful, &cut);
+                }
+                Ok(Stream::Unix(stream)) => spawn(stream, &router, &graceful, &cut),
+                Err(error) => {
+                    tracing::warn!(%error, "can't accept");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+        drop(self);
+        if tokio::time::timeout(drain, graceful.shutdown()).await.is_err() {
+            tracing::warn!("transfers under way were cut");
+        }
+        cut.cancel();
+    }
+
+    async fn accept(&self) -> io::Result<Stream> {
+        match &self.kind {
+            Kind::Tcp(listener) => listener.accept().await.map(|(stream, _)| Stream::Tcp(stream)),
+            Kind::Unix(listener) => listener.accept().await.map(|(stream, _)| Stream::Unix(stream)),
+        }
+    }
+}
+
+enum Stream {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+fn spawn(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    router: &Router,
+    graceful: &GracefulShutdown,
+    cut: &CancellationToken,
+) {
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_buf_size(MAX_HEADER_BYTES);
+    builder.http2().timer(TokioTimer::new()).max_header_list_size(u32::try_from(MAX_HEADER_BYTES).unwrap_or(u32::MAX));
+    let service = TowerToHyperService::new(router.clone());
+    let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
+    let connection = graceful.watch(connection);
+    let cut = cut.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            result = connection => {
+                if let Err(error) = result {
+                    tracing::debug!(%error, "connection ended");
+                }
+            }
+            () = cut.cancelled() => {}
+        }
+    });
+}
+
+/// Removes what a killed hive left behind, but never the socket of one that lives, nor a file that is no socket.
+async fn remove_stale(path: &Path) -> io::Result<()> {
+    match std::fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+        Ok(found) if !found.file_type().is_socket() => {
+            Err(io::Error::new(io::ErrorKind::AlreadyExists, "there is a file that is no socket"))
+        }
+        Ok(_) => match UnixStream::connect(path).await {
+            Ok(_) => Err(io::Error::new(io::ErrorKind::AddrInUse, "another hive listens there")),
+            Err(_) => std::fs::remove_file(path),
+        },
+    }
+}

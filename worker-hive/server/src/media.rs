@@ -1,0 +1,140 @@
+//! The media face: one request in, one description or one body out.
+
+use crate::metrics::Metrics;
+use crate::refusal::Refusal;
+use crate::request::{MediaRequest, is_authorized, request_id};
+use crate::sending::Sending;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::response::Response;
+use config::Secret;
+use http::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE};
+use http::request::Parts;
+use http::{HeaderName, HeaderValue, StatusCode};
+use mtproto::{Account, Location, MessageRef};
+use pool::{Freshness, Pool, PoolFault};
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+use tracing::{Instrument, Span};
+use wire::{ContentRange, Entity, Fault, HEADER_CHAT_ID, HEADER_MESSAGE_ID, MediaPath, REQUEST_ID_HEADER};
+
+const CHAT: HeaderName = HeaderName::from_static(HEADER_CHAT_ID);
+const MESSAGE: HeaderName = HeaderName::from_static(HEADER_MESSAGE_ID);
+const REQUEST_ID: HeaderName = HeaderName::from_static(REQUEST_ID_HEADER);
+
+/// What every request needs.
+pub(crate) struct Face {
+    pub(crate) pool: Pool<Account>,
+    pub(crate) token: Secret,
+    pub(crate) metrics: Arc<Metrics>,
+}
+
+/// Answers any request; nothing outside the contract gets further than [`MediaRequest::read`].
+pub(crate) async fn serve(State(face): State<Arc<Face>>, request: Request) -> Response {
+    let started = Instant::now();
+    // A request of the contract has no body; whatever is sent as one is not read.
+    let (request, _) = request.into_parts();
+    let method = match request.method.as_str() {
+        "GET" => "GET",
+        "HEAD" => "HEAD",
+        _ => "other",
+    };
+    let given = request_id(&request.headers).map(str::to_owned);
+    let id = given.unwrap_or_else(|| format!("{:016x}", rand::random::<u64>()));
+    let span = tracing::info_span!("request", id, media = tracing::field::Empty);
+    let answer = face.answer(&request, started).instrument(span.clone()).await;
+    let (outcome, mut response) = match answer {
+        Ok(response) => ("ok", response),
+        Err(refusal) => {
+            span.in_scope(|| tracing::debug!(fault = refusal.fault.code(), "refused"));
+            (refusal.fault.code(), refusal.response())
+        }
+    };
+    face.metrics.requests.with_label_values(&[method, outcome]).inc();
+    if let Ok(value) = HeaderValue::try_from(id) {
+        response.headers_mut().insert(REQUEST_ID, value);
+    }
+    response
+}
+
+impl Face {
+    async fn answer(&self, request: &Parts, started: Instant) -> Result<Response, Refusal> {
+        if !is_authorized(&request.headers, self.token.expose()) {
+            return Err(Fault::Unauthorized.into());
+        }
+        let asked = MediaRequest::read(&request.method, request.uri.path(), &request.headers)?;
+        if request.uri.query().is_some() {
+            return Err(Fault::BadRequest.into());
+        }
+        Span::current().record("media", tracing::field::display(asked.media.to_path()));
+        let message = MessageRef { chat_id: asked.media.chat_id, message_id: asked.media.message_id };
+        let freshness = if asked.no_cache { Freshness::Now } else { Freshness::Recent };
+        if asked.head {
+            let location = self.pool.describe(message, freshness).await.map_err(refused)?;
+            let (entity, range) = accept(&asked, &location)?;
+            return head_of(asked.media, &entity, &range, None).map(|head| head.map(|()| Body::empty()));
+        }
+        let opened = self.pool.open(message, freshness).await.map_err(refused)?;
+        let (entity, range) = accept(&asked, opened.location())?;
+        let partial = asked.range.map(|range| ContentRange { first: range.first, last: range.last, size: entity.size });
+        let head = head_of(asked.media, &entity, &range, partial)?;
+        let length = range.end - range.start;
+        let mut body = opened.read(range);
+        // Nothing is promised before the first bytes are here: until then a fault is an answer, afterwards it is a broken body.
+        body.prime().await.map_err(refused)?;
+        self.metrics.first_byte.observe(started.elapsed().max(Duration::from_micros(1)).as_secs_f64());
+        let sending = Sending::new(body, length, Arc::clone(&self.metrics), Span::current());
+        Ok(head.map(|()| Body::new(sending)))
+    }
+}
+
+fn refused(fault: PoolFault) -> Refusal {
+    tracing::info!(%fault, "no bytes");
+    Refusal::from(&fault)
+}
+
+/// Checks the request against the version that is there; gives the bytes to send.
+fn accept(asked: &MediaRequest, location: &Location) -> Result<(Entity, Range<u64>), Refusal> {
+    let size = location.identity.size();
+    let entity = Entity {
+        etag: location.identity.etag(),
+        size,
+        content_type: location.mime_type.clone(),
+        last_modified: location.date,
+        file_name: location.file_name.clone(),
+    };
+    if !asked.if_match.allows(&entity.etag) {
+        return Err(Fault::Changed.into());
+    }
+    let range = match asked.range {
+        None => 0..size,
+        Some(range) if range.last < size => range.first..range.last + 1,
+        Some(_) => return Err(Refusal::outside(size)),
+    };
+    Ok((entity, range))
+}
+
+fn head_of(
+    media: MediaPath,
+    entity: &Entity,
+    range: &Range<u64>,
+    partial: Option<ContentRange>,
+) -> Result<Response<()>, Refusal> {
+    let mut response = Response::new(());
+    *response.status_mut() = if partial.is_some() { StatusCode::PARTIAL_CONTENT } else { StatusCode::OK };
+    let headers = response.headers_mut();
+    entity.write(headers).map_err(|error| {
+        tracing::error!(%error, "an entity outside the contract");
+        Refusal::from(Fault::UpstreamReset)
+    })?;
+    headers.insert(CHAT, HeaderValue::from(media.chat_id));
+    headers.insert(MESSAGE, HeaderValue::from(media.message_id));
+    headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    headers.insert(CONTENT_LENGTH, HeaderValue::from(range.end - range.start));
+    if let Some(value) = partial.and_then(|partial| HeaderValue::try_from(partial.to_string()).ok()) {
+        headers.insert(CONTENT_RANGE, value);
+    }
+    Ok(response)
+}
