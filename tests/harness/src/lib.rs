@@ -1,1 +1,23 @@
-//! Starts simulator, hive and gateway on free ports and runs .case files.
+//! Starts a simulated Telegram in process, a hive and a gateway as the binaries that operators run, all on free ports, and
+//! asks them what viewers would.
+//!
+//! What it does: [`Stack`] holds the three up and can kill and restart them; [`Client`] asks over plain sockets and tells a
+//! broken body from a whole one; [`case`] runs `tests/cases/<area>/<behaviour>.case` files. What it refuses to do: share code
+//! with what it tests. Links are signed by its own ten lines, expected bytes come from the simulator's world. Who calls it:
+//! the tests under `tests/` and the benchmarks. What stays true: dropping a stack leaves no process and no file behind.
+
+pub mod case;
+mod client;
+mod films;
+mod process;
+mod sign;
+mod stack;
+
+pub use client::{Answer, Client};
+pub use films::{Film, size};
+pub use process::{Process, ProcessError, binary};
+pub use sign::{SECRET, path_escape, sign, token};
+pub use stack::{Settings, Stack};
+
+/// What harness code fails with: tests print it and stop.
+pub type Failure = Box<dyn std::error::Error + Send + Sync>;

@@ -1,0 +1,92 @@
+//! Guards of the source itself: what reviews would otherwise have to look for each time.
+
+use std::path::{Path, PathBuf};
+
+const LONGEST_FILE: usize = 450;
+
+#[test]
+fn source_files_stay_small() {
+    let long: Vec<_> = sources()
+        .into_iter()
+        .filter_map(|(path, text)| (text.lines().count() > LONGEST_FILE).then(|| (path, text.lines().count())))
+        .collect();
+    assert!(long.is_empty(), "split these: {long:?}");
+}
+
+#[test]
+fn framework_types_stay_in_their_rooms() {
+    let rooms: [(&str, &[&str]); 3] = [
+        (
+            "pingora::",
+            &[
+                "gateway/edge/src/server.rs",
+                "gateway/edge/src/proxy.rs",
+                "gateway/edge/src/serve.rs",
+                "gateway/edge/src/admin.rs",
+                "gateway/edge/src/command.rs",
+            ],
+        ),
+        ("grammers_", &["worker-hive/mtproto/", "tests/telegram-sim/"]),
+        ("wire::", &["worker-hive/", "gateway/hive-client/", "fuzz/"]),
+    ];
+    for (word, allowed) in rooms {
+        for (path, text) in sources() {
+            let path = path.to_string_lossy().into_owned();
+            let uses = text.lines().any(|line| !line.trim_start().starts_with("//") && line.contains(word));
+            let here = allowed.iter().any(|room| path.starts_with(room)) || path == "tests/guards.rs";
+            assert!(!uses || here, "{path} uses {word}, which stays in {allowed:?}");
+        }
+    }
+}
+
+#[test]
+fn every_library_says_what_it_is_for() {
+    for (path, text) in sources() {
+        if path.ends_with("src/lib.rs") {
+            let docs: Vec<_> = text.lines().take_while(|line| line.starts_with("//!")).collect();
+            for wanted in ["What it does:", "What it refuses to do:", "Who calls it:", "What stays true:"] {
+                assert!(docs.concat().contains(wanted), "{} lacks \"{wanted}\"", path.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn every_dependency_has_its_line_in_decisions() {
+    let manifest = std::fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    let decisions = std::fs::read_to_string(root().join("DECISIONS.md")).unwrap();
+    let table = manifest.split("[workspace.dependencies]").nth(1).unwrap().split("\n[").next().unwrap();
+    for line in table.lines().filter(|line| line.contains('=') && !line.starts_with('#') && !line.contains("path =")) {
+        let name = line.split('=').next().unwrap().trim();
+        let family = name.split('-').next().unwrap();
+        let named = |name: &str| {
+            decisions.split(|c: char| !c.is_ascii_alphanumeric() && c != '-' && c != '_').any(|w| w == name)
+        };
+        assert!(named(name) || (family == "grammers" && named(family)), "{name} has no line in DECISIONS.md");
+    }
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// Every Rust file of the repository, by its path from the root.
+fn sources() -> Vec<(PathBuf, String)> {
+    let root = root();
+    let mut files = Vec::new();
+    let mut folders = vec![root.clone()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap().flatten() {
+            let path = entry.path();
+            let name = entry.file_name();
+            if path.is_dir() && name != "target" && !name.to_string_lossy().starts_with('.') {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = std::fs::read_to_string(&path).unwrap();
+                files.push((path.strip_prefix(&root).unwrap().to_owned(), text));
+            }
+        }
+    }
+    assert!(files.len() > 20, "the repository was not found");
+    files
+}

@@ -1,0 +1,110 @@
+//! A viewer: one connection for each request, every byte counted, a broken body told from a whole one.
+
+use crate::Failure;
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, StatusCode};
+use http_body_util::{BodyExt, Empty};
+use hyper::body::Incoming;
+use hyper_util::rt::TokioIo;
+use std::net::SocketAddr;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// Longest wait for one answer.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Asks one gateway.
+#[derive(Clone, Copy, Debug)]
+pub struct Client {
+    /// Where it listens.
+    pub address: SocketAddr,
+}
+
+/// An answer, whole or broken.
+#[derive(Debug)]
+pub struct Answer {
+    /// Its status.
+    pub status: StatusCode,
+    /// Its headers.
+    pub headers: HeaderMap,
+    /// Body bytes that came.
+    pub body: Vec<u8>,
+    /// Why the body ended before its declared length, if it did.
+    pub broken: Option<String>,
+}
+
+impl Client {
+    /// Sends one request and reads the answer to its end.
+    ///
+    /// # Errors
+    /// When there is no answer: no connection, no head, or silence.
+    pub async fn ask(&self, method: Method, target: &str, headers: &[(&str, &str)]) -> Result<Answer, Failure> {
+        tokio::time::timeout(PATIENCE, async {
+            let (status, headers, mut incoming) = self.open(method, target, headers).await?;
+            let mut answer = Answer { status, headers, body: Vec::new(), broken: None };
+            while let Some(frame) = incoming.frame().await {
+                match frame {
+                    Ok(frame) => answer.body.extend(frame.into_data().unwrap_or_default()),
+                    Err(error) => {
+                        answer.broken = Some(error.to_string());
+                        break;
+                    }
+                }
+            }
+            Ok(answer)
+        })
+        .await?
+    }
+
+    /// Sends one request and returns with the answer's head; the body is the caller's to read or to leave.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub async fn open(
+        &self,
+        method: Method,
+        target: &str,
+        headers: &[(&str, &str)],
+    ) -> Result<(StatusCode, HeaderMap, Incoming), Failure> {
+        let stream = TcpStream::connect(self.address).await?;
+        stream.set_nodelay(true)?;
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+        // Ends with the connection, which ends with the body.
+        tokio::spawn(connection);
+        let mut request = Request::builder().method(method).uri(target);
+        if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
+            request = request.header("host", "films.test");
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let response = sender.send_request(request.body(Empty::<Bytes>::new())?).await?;
+        let (parts, body) = response.into_parts();
+        Ok((parts.status, parts.headers, body))
+    }
+
+    /// Sends bytes as they are and reads until the other side closes or two seconds pass without a byte.
+    ///
+    /// # Errors
+    /// When nothing can be connected to.
+    pub async fn raw(&self, bytes: &[u8]) -> Result<Vec<u8>, Failure> {
+        let mut stream = TcpStream::connect(self.address).await?;
+        // A server that refuses early may close while we still write: what it said before counts.
+        let _ = stream.write_all(bytes).await;
+        let mut answer = Vec::new();
+        let mut piece = [0; 4096];
+        while let Ok(Ok(read @ 1..)) = tokio::time::timeout(Duration::from_secs(2), stream.read(&mut piece)).await {
+            answer.extend_from_slice(piece.get(..read).unwrap_or_default());
+        }
+        Ok(answer)
+    }
+}
+
+impl Answer {
+    /// A header's text.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+}
