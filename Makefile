@@ -20,7 +20,7 @@ bench: ## side by side with nginx and with Python clients
 
 soak: ## long runs under faults: the ignored tests whose names start with soak
 	@scripts/setup test
-	@scripts/with-cargo build --locked --workspace --bins
+	@scripts/with-cargo build --locked --workspace --bins --tests
 	@scripts/with-cargo nextest run --locked --workspace --profile soak --run-ignored only soak
 
 fmt: ## format all code

@@ -95,6 +95,10 @@ impl Keys {
                     self.check_value(document, problems, &format!("{path}[{index}]"), entry.get_ref(), items);
                 }
             }
+            // The typed parser would name a Rust struct here.
+            _ if alternatives.iter().all(|schema| properties(schema).is_some()) => {
+                problems.push(document.problem(path, "must be a table: { … }, or a section of its own"));
+            }
             _ => {}
         }
     }

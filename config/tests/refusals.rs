@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking, in its helpers too")]
 
 use config::{ConfigError, GatewaySettings, HiveSettings, Settings, load, parse};
+use proptest::prelude::{any, prop_assert, proptest};
+use proptest::sample::Index;
 use std::path::Path;
 
 const GATEWAY: &str = r#"listen = [{ address = "127.0.0.1:8080" }]
@@ -124,6 +126,12 @@ fn gateway() {
                 "[limits]\nmax_ranges = 0\nkeepalive = \"0s\"\n[cache]",
                 "f.toml:5: limits.max_ranges: must be from 1 to 1000\nf.toml:6: limits.keepalive: must be more than 0s",
             ),
+            ("[cache]\nfolder = \"/cache\"", "cache = 1", "f.toml:4: hive.cache: unknown key; did you mean `cache`?"),
+            (
+                "[tenant.link]\nsecrets = [{ id = \"1\", secret = \"the-secret\" }]",
+                "link = true",
+                "f.toml:9: tenant[0].link: must be a table: { … }, or a section of its own",
+            ),
             // Bounds.
             (
                 "listen = [{ address = \"127.0.0.1:8080\" }]",
@@ -243,6 +251,22 @@ fn worker_hive() {
             ("[telegram]", "[store]\nfolder = \"x\"\n[telegram]", "f.toml:3: store.folder: must be an absolute path"),
         ],
     );
+}
+
+proptest! {
+    /// Damage of any kind gives settings or a refusal, never a panic, and a refusal never holds what was secret.
+    #[test]
+    fn damaged_files(cut in any::<(Index, Index)>(), put in "[\\[\\]{}=.,\"' \n#a-z0-9$-]{0,8}", at in any::<Index>()) {
+        let mut bytes = GATEWAY.as_bytes().to_vec();
+        let (a, b) = (cut.0.index(bytes.len()), cut.1.index(bytes.len()));
+        bytes.drain(a.min(b)..a.max(b).min(a.min(b) + 12));
+        let at = at.index(bytes.len());
+        bytes.splice(at..at, put.bytes());
+        let text = String::from_utf8(bytes).unwrap();
+        let refusal = refusal::<GatewaySettings>(&text);
+        prop_assert!(refusal == "accepted" || refusal.starts_with("f.toml:"), "{refusal}");
+        prop_assert!(!refusal.contains("the-secret"), "{refusal}");
+    }
 }
 
 #[test]
