@@ -1,13 +1,14 @@
 //! Signing in, and carrying an authorization to another data-centre.
 
-use grammers_tl_types::{enums, functions, types};
+use grammers_tl_types::{Deserializable, Serializable, enums, functions, types};
 
 use super::objects::View;
 use super::{Answered, Context, object};
-use crate::call::{Call, Refusal};
+use crate::call::{Answer, Call, Refusal};
 use crate::derive;
 use crate::session::arguments;
 use crate::state::Export;
+use crate::world::Account;
 
 pub(super) fn export(context: &Context<'_>, body: &[u8]) -> Answered {
     let asked: functions::auth::ExportAuthorization = arguments(body)?;
@@ -34,6 +35,87 @@ pub(super) fn import(call: &Call<'_>, body: &[u8]) -> Answered {
         return Err(Refusal::bad("USER_ID_INVALID"));
     }
     signed_in(call, export.account, true)
+}
+
+pub(super) fn import_bot(call: &Call<'_>, body: &[u8]) -> Answered {
+    let asked: functions::auth::ImportBotAuthorization = arguments(body)?;
+    let token = |account: &Account| account.bot_token.as_ref() == Some(&asked.bot_auth_token);
+    let (index, home) = find(call, token).ok_or_else(|| Refusal::bad("ACCESS_TOKEN_INVALID"))?;
+    if home != call.dc {
+        return Err(Refusal::new(303, format!("USER_MIGRATE_{home}")));
+    }
+    signed_in(call, index, false)
+}
+
+pub(super) fn send_code(call: &Call<'_>, body: &[u8]) -> Answered {
+    let asked: functions::auth::SendCode = arguments(body)?;
+    let phone = digits(&asked.phone_number);
+    let (_, home) = by_phone(call, &phone)?;
+    if home != call.dc {
+        return Err(Refusal::new(303, format!("PHONE_MIGRATE_{home}")));
+    }
+    let length = call.shared.live.read().login_code.len() as i32;
+    object(&enums::auth::SentCode::Code(types::auth::SentCode {
+        r#type: enums::auth::SentCodeType::App(types::auth::SentCodeTypeApp { length }),
+        phone_code_hash: code_hash(call, &phone),
+        next_type: None,
+        timeout: None,
+    }))
+}
+
+pub(super) fn sign_in(call: &Call<'_>, body: &[u8]) -> Answered {
+    let asked: functions::auth::SignIn = arguments(body)?;
+    let phone = digits(&asked.phone_number);
+    let (index, _) = by_phone(call, &phone)?;
+    if asked.phone_code_hash != code_hash(call, &phone) {
+        return Err(Refusal::bad("PHONE_CODE_EXPIRED"));
+    }
+    match asked.phone_code {
+        None => Err(Refusal::bad("PHONE_CODE_EMPTY")),
+        Some(code) if code != call.shared.live.read().login_code => Err(Refusal::bad("PHONE_CODE_INVALID")),
+        Some(_) => signed_in(call, index, false),
+    }
+}
+
+pub(super) fn log_out(context: &Context<'_>) -> Answered {
+    context.call.entry.sign_in(None, false);
+    object(&enums::auth::LoggedOut::Out(types::auth::LoggedOut { future_auth_token: None }))
+}
+
+/// Lets a temporary key speak for a permanent one. The proof is a message that only who holds the permanent key can
+/// have encrypted, in the older form of encryption.
+pub(super) fn bind_temporary_key(call: &Call<'_>, body: &[u8]) -> Answered {
+    let asked: functions::auth::BindTempAuthKey = arguments(body)?;
+    let invalid = || Refusal::bad("ENCRYPTED_MESSAGE_INVALID");
+    let permanent = call.shared.key(call.dc, asked.perm_auth_key_id).ok_or_else(invalid)?;
+    let plaintext = permanent.key.open_v1(&asked.encrypted_message).ok_or_else(invalid)?;
+    // Sixteen random bytes, message id, sequence and length stand in front.
+    let inner = plaintext.get(32..).ok_or_else(invalid)?;
+    let enums::BindAuthKeyInner::Inner(inner) = enums::BindAuthKeyInner::from_bytes(inner).map_err(|_| invalid())?;
+    let right = inner.nonce == asked.nonce
+        && inner.perm_auth_key_id == asked.perm_auth_key_id
+        && inner.temp_auth_key_id == call.entry.key.id()
+        && inner.temp_session_id == call.session
+        && inner.expires_at == asked.expires_at;
+    if right && call.entry.bind(&permanent) { Ok(Answer::Object(true.to_bytes())) } else { Err(invalid()) }
+}
+
+fn digits(phone: &str) -> String {
+    phone.chars().filter(char::is_ascii_digit).collect()
+}
+
+fn find(call: &Call<'_>, wanted: impl Fn(&Account) -> bool) -> Option<(usize, i32)> {
+    let live = call.shared.live.read();
+    let index = live.accounts.iter().position(wanted)?;
+    live.accounts.get(index).map(|account| (index, account.home_dc))
+}
+
+fn by_phone(call: &Call<'_>, phone: &str) -> Result<(usize, i32), Refusal> {
+    find(call, |account| account.phone.as_deref() == Some(phone)).ok_or_else(|| Refusal::bad("PHONE_NUMBER_INVALID"))
+}
+
+fn code_hash(call: &Call<'_>, phone: &str) -> String {
+    derive::hex(&derive::bytes32(call.shared.seed, phone, &[])[..9])
 }
 
 /// Signs an account in and answers with it.

@@ -1,145 +1,59 @@
-//! Channels and the messages in them.
+//! Channels, their topics, and the list of them.
 
-use grammers_tl_types::{enums, functions, types};
+use grammers_tl_types::{Cursor, Deserializable, enums, functions, types};
 
-use super::objects::View;
+use super::named::Named;
 use super::{Answered, Context, object};
 use crate::call::Refusal;
-use crate::live::{Live, LiveChannel, LiveMessage};
+use crate::live::LiveChannel;
+use crate::message::Malformed;
 use crate::session::arguments;
 
-/// Most messages in one answer.
-const PAGE: usize = 100;
-
-/// The channel that was named, if this account may see it.
-fn channel<'a>(context: &Context<'_>, live: &'a Live, id: i64, access_hash: i64) -> Result<&'a LiveChannel, Refusal> {
-    let account = &context.caller.account;
-    let channel = live.channels.get(&id).ok_or_else(|| Refusal::bad("CHANNEL_INVALID"))?;
-    let hash_is_good = access_hash == channel.access_hash(live.seed, account.user_id);
-    // Bots may leave the hash out.
-    if !hash_is_good && !(account.bot && access_hash == 0) {
-        return Err(Refusal::bad("CHANNEL_INVALID"));
-    }
-    if channel.is_seen_by(account) { Ok(channel) } else { Err(Refusal::bad("CHANNEL_PRIVATE")) }
-}
-
-/// Id and hash out of an `InputChannel`. Some clients send an `InputPeer` in its place, whose layout is the same.
-fn input_channel(channel: &enums::InputChannel) -> Result<(i64, i64), Refusal> {
-    match channel {
-        enums::InputChannel::Channel(channel) => Ok((channel.channel_id, channel.access_hash)),
-        enums::InputChannel::Empty | enums::InputChannel::FromMessage(_) => Err(Refusal::bad("CHANNEL_INVALID")),
-    }
-}
-
-pub(super) fn input_peer(peer: &enums::InputPeer) -> Result<(i64, i64), Refusal> {
-    match peer {
-        enums::InputPeer::Channel(channel) => Ok((channel.channel_id, channel.access_hash)),
-        _ => Err(Refusal::bad("PEER_ID_INVALID")),
-    }
-}
-
 pub(super) fn get_channels(context: &Context<'_>, body: &[u8]) -> Answered {
-    let asked: functions::channels::GetChannels = arguments(body)?;
+    let asked: Vec<Named> = arguments(body)?;
     let live = context.call.shared.live.read();
-    let view = View { live: &live, account: &context.caller.account };
-    let mut chats = Vec::new();
-    for asked in &asked.id {
-        let (id, hash) = input_channel(asked)?;
-        chats.push(view.channel(channel(context, &live, id, hash)?));
-    }
+    let view = context.view(&live);
+    let found = asked.into_iter().map(|named| named.find(context, &live).map(|channel| view.channel(channel)));
+    let chats = found.collect::<Result<_, _>>()?;
     object(&enums::messages::Chats::Chats(types::messages::Chats { chats }))
 }
 
-pub(super) fn get_messages(context: &Context<'_>, body: &[u8]) -> Answered {
-    let asked: functions::channels::GetMessages = arguments(body)?;
+pub(super) fn get_full_channel(context: &Context<'_>, body: &[u8]) -> Answered {
+    let asked: Named = arguments(body)?;
     let live = context.call.shared.live.read();
-    let view = View { live: &live, account: &context.caller.account };
-    let (id, hash) = input_channel(&asked.channel)?;
-    let channel = channel(context, &live, id, hash)?;
-    let one = |asked: &enums::InputMessage| {
-        let id = match asked {
-            enums::InputMessage::Id(message) => message.id,
-            _ => 0,
-        };
-        match channel.messages.get(&id) {
-            Some(message) => view.message(channel, message),
-            None => enums::Message::Empty(types::MessageEmpty { id, peer_id: None }),
-        }
+    let channel = asked.find(context, &live)?;
+    object(&context.view(&live).channel_full(channel))
+}
+
+pub(super) fn resolve_username(context: &Context<'_>, body: &[u8]) -> Answered {
+    let asked: functions::contacts::ResolveUsername = arguments(body)?;
+    let named = |username: &Option<String>| {
+        username.as_ref().is_some_and(|name| name.eq_ignore_ascii_case(asked.username.trim_start_matches('@')))
     };
-    let messages: Vec<_> = asked.id.iter().take(2 * PAGE).map(one).collect();
-    object(&page(&view, channel, messages.len(), messages))
-}
-
-fn page(
-    view: &View<'_>,
-    channel: &LiveChannel,
-    count: usize,
-    messages: Vec<enums::Message>,
-) -> enums::messages::Messages {
-    enums::messages::Messages::ChannelMessages(types::messages::ChannelMessages {
-        inexact: false,
-        pts: channel.pts,
-        count: i32::try_from(count).unwrap_or(i32::MAX),
-        offset_id_offset: None,
-        messages,
-        topics: Vec::new(),
-        chats: vec![view.channel(channel)],
-        users: Vec::new(),
-    })
-}
-
-/// Which part of a history is asked for, newest first.
-struct Part {
-    offset_id: i32,
-    offset_date: i32,
-    add_offset: i32,
-    limit: i32,
-    max_id: i32,
-    min_id: i32,
-}
-
-/// The part of `all` (oldest first) that Telegram's rules of paging pick, newest first.
-fn pick<'a>(all: &[&'a LiveMessage], part: &Part) -> Vec<&'a LiveMessage> {
-    let below = |message: &LiveMessage| {
-        (part.offset_id <= 0 || message.id < part.offset_id)
-            && (part.offset_date <= 0 || part.offset_id > 0 || message.date < part.offset_date)
-    };
-    // Newest first; `begin` is where the messages older than the offset start.
-    let newest: Vec<_> = all.iter().rev().copied().collect();
-    let begin = newest.iter().position(|message| below(message)).unwrap_or(newest.len()) as i64;
-    let begin = begin + i64::from(part.add_offset);
-    let limit = i64::from(part.limit).clamp(0, PAGE as i64);
-    let range = begin.max(0)..(begin + limit).max(0);
-    newest
-        .into_iter()
-        .enumerate()
-        .filter(|(index, _)| range.contains(&(*index as i64)))
-        .map(|(_, message)| message)
-        .filter(|message| (part.max_id <= 0 || message.id < part.max_id) && message.id > part.min_id)
-        .collect()
-}
-
-pub(super) fn get_history(context: &Context<'_>, body: &[u8]) -> Answered {
-    let asked: functions::messages::GetHistory = arguments(body)?;
-    not_for_bots(context)?;
     let live = context.call.shared.live.read();
-    let view = View { live: &live, account: &context.caller.account };
-    let (id, hash) = input_peer(&asked.peer)?;
-    let channel = channel(context, &live, id, hash)?;
-    let functions::messages::GetHistory { offset_id, offset_date, add_offset, limit, max_id, min_id, .. } = asked;
-    let all: Vec<_> = channel.messages.values().collect();
-    let picked = pick(&all, &Part { offset_id, offset_date, add_offset, limit, max_id, min_id });
-    let messages = picked.into_iter().map(|message| view.message(channel, message)).collect();
-    object(&page(&view, channel, all.len(), messages))
+    let view = context.view(&live);
+    let channel = live.channels.values().find(|channel| named(&channel.username));
+    let user = live.accounts.iter().find(|account| named(&account.username));
+    let peer = match (channel, user) {
+        (Some(channel), _) => super::objects::peer(channel.id),
+        (None, Some(user)) => enums::Peer::User(types::PeerUser { user_id: user.user_id }),
+        (None, None) => return Err(Refusal::bad("USERNAME_NOT_OCCUPIED")),
+    };
+    let chats = channel.map(|channel| view.channel(channel)).into_iter().collect();
+    let users = user.filter(|_| channel.is_none()).map(|user| view.user(user)).into_iter().collect();
+    object(&enums::contacts::ResolvedPeer::Peer(types::contacts::ResolvedPeer { peer, chats, users }))
 }
 
 pub(super) fn get_dialogs(context: &Context<'_>, body: &[u8]) -> Answered {
-    let _: functions::messages::GetDialogs = arguments(body)?;
-    not_for_bots(context)?;
+    let asked: functions::messages::GetDialogs = arguments(body)?;
+    context.not_for_bots()?;
     let live = context.call.shared.live.read();
-    let view = View { live: &live, account: &context.caller.account };
+    let view = context.view(&live);
     let (mut dialogs, mut messages, mut chats) = (Vec::new(), Vec::new(), Vec::new());
-    for channel in live.channels.values().filter(|channel| channel.is_seen_by(view.account)) {
+    // Everything comes in one page, so that what a client asks for behind it is empty.
+    let first =
+        matches!(asked.offset_peer, enums::InputPeer::Empty) && asked.folder_id.is_none_or(|folder| folder == 0);
+    for channel in live.channels.values().filter(|channel| first && channel.is_seen_by(view.account)) {
         let Some((_, last)) = channel.messages.last_key_value() else { continue };
         dialogs.push(view.dialog(channel));
         messages.push(view.message(channel, last));
@@ -149,6 +63,51 @@ pub(super) fn get_dialogs(context: &Context<'_>, body: &[u8]) -> Answered {
     object(&enums::messages::Dialogs::Dialogs(types::messages::Dialogs { dialogs, messages, chats, users }))
 }
 
-fn not_for_bots(context: &Context<'_>) -> Result<(), Refusal> {
-    if context.caller.account.bot { Err(Refusal::bad("BOT_METHOD_INVALID")) } else { Ok(()) }
+pub(super) fn get_topics(context: &Context<'_>, body: &[u8]) -> Answered {
+    let asked: functions::messages::GetForumTopics = arguments(body)?;
+    // One page holds all topics; a client that pages on finds nothing behind it.
+    let first = asked.offset_topic == 0 && asked.offset_id == 0 && asked.offset_date == 0;
+    let wanted = asked.q.unwrap_or_default().to_lowercase();
+    topics(context, Named::from_peer(&asked.peer)?, |topic| first && topic.title.to_lowercase().contains(&wanted))
+}
+
+pub(super) fn get_topics_by_id(context: &Context<'_>, body: &[u8]) -> Answered {
+    let asked: functions::messages::GetForumTopicsById = arguments(body)?;
+    topics(context, Named::from_peer(&asked.peer)?, |topic| asked.topics.contains(&topic.id))
+}
+
+fn topics(context: &Context<'_>, named: Named, wanted: impl Fn(&crate::world::Topic) -> bool) -> Answered {
+    let live = context.call.shared.live.read();
+    let view = context.view(&live);
+    let channel: &LiveChannel = named.find(context, &live)?;
+    if channel.topics.is_empty() {
+        return Err(Refusal::bad("CHANNEL_FORUM_MISSING"));
+    }
+    let topics: Vec<_> =
+        channel.topics.iter().filter(|topic| wanted(topic)).map(|topic| view.topic(channel, topic)).collect();
+    object(&enums::messages::ForumTopics::Topics(types::messages::ForumTopics {
+        order_by_create_date: false,
+        count: channel.topics.len() as i32,
+        messages: topics
+            .iter()
+            .filter_map(|topic| match topic {
+                enums::ForumTopic::Topic(topic) => channel.messages.get(&topic.top_message),
+                enums::ForumTopic::Deleted(_) => None,
+            })
+            .map(|message| view.message(channel, message))
+            .collect(),
+        topics,
+        chats: vec![view.channel(channel)],
+        users: Vec::new(),
+        pts: channel.pts,
+    }))
+}
+
+pub(super) fn difference(context: &Context<'_>, body: &[u8]) -> Answered {
+    let mut cursor = Cursor::from_slice(body);
+    let named = u32::deserialize(&mut cursor).and_then(|_flags| Named::deserialize(&mut cursor));
+    let live = context.call.shared.live.read();
+    let channel = named.map_err(|_| Malformed)?.find(context, &live)?;
+    let empty = types::updates::ChannelDifferenceEmpty { r#final: true, pts: channel.pts, timeout: Some(30) };
+    object(&enums::updates::ChannelDifference::Empty(empty))
 }

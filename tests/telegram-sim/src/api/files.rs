@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
-use grammers_tl_types::{Serializable, enums, functions};
+use grammers_tl_types::{Serializable, enums, functions, types};
 
-use super::{Answered, Context};
+use sha2::{Digest, Sha256};
+
+use super::{Answered, Context, object};
 use crate::call::{Answer, Refusal};
 use crate::content::Content;
 use crate::live::{LiveDocument, ReferenceFault};
@@ -77,6 +79,33 @@ pub(super) fn get_file(context: &Context<'_>, body: &[u8]) -> Answered {
         offset,
         length: length as usize,
     })
+}
+
+/// How much of a document one hash covers.
+const HASHED: u64 = 128 * 1024;
+/// Hashes in one answer.
+const HASHES: u64 = 8;
+
+pub(super) fn get_hashes(context: &Context<'_>, body: &[u8]) -> Answered {
+    let asked: functions::upload::GetFileHashes = arguments(body)?;
+    let found = document(context, &asked.location)?;
+    let document = &found.document;
+    let from = u64::try_from(asked.offset).map_err(|_| Refusal::bad("OFFSET_INVALID"))? / HASHED;
+    let mut hashes = Vec::new();
+    for offset in (from..from.saturating_add(HASHES)).map_while(|index| index.checked_mul(HASHED)) {
+        let length = document.size.saturating_sub(offset).min(HASHED);
+        if length == 0 {
+            break;
+        }
+        let mut part = vec![0; length as usize];
+        document.content.read_at(offset, &mut part).map_err(|error| {
+            tracing::error!(%error, offset, length, "a document can't be read");
+            Refusal::new(500, "INTERNAL")
+        })?;
+        let hash = Sha256::digest(&part).to_vec();
+        hashes.push(enums::FileHash::Hash(types::FileHash { offset: offset as i64, limit: length as i32, hash }));
+    }
+    object(&hashes)
 }
 
 /// Writes an `upload.file`, its bytes read straight to where they are sent from.

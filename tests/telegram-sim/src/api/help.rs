@@ -83,12 +83,16 @@ pub(super) fn nearest(call: &Call<'_>) -> Answered {
     object(&enums::NearestDc::Dc(nearest))
 }
 
+/// Nothing happens in this world behind a client's back, so its state never moves.
+fn update_state() -> types::updates::State {
+    types::updates::State { pts: 1, qts: 0, date: unix_now(), seq: 0, unread_count: 0 }
+}
+
 pub(super) fn state() -> Answered {
-    object(&enums::updates::State::State(types::updates::State {
-        pts: 1,
-        qts: 0,
-        date: unix_now(),
-        seq: 0,
-        unread_count: 0,
-    }))
+    object(&enums::updates::State::State(update_state()))
+}
+
+pub(super) fn difference() -> Answered {
+    let empty = types::updates::DifferenceEmpty { date: unix_now(), seq: 0 };
+    object(&enums::updates::Difference::Empty(empty))
 }

@@ -3,20 +3,39 @@
 mod auth;
 mod channels;
 mod files;
+mod full;
 mod help;
+mod history;
+mod named;
 mod objects;
+mod send;
+mod uploads;
 mod users;
 
 use grammers_tl_types::Serializable;
 
 pub(crate) use self::files::write_file;
+use self::objects::View;
 use crate::call::{Answer, Call, Caller, Refusal};
+use crate::live::Live;
 use crate::session::Query;
 
 /// What a method gets to see.
 pub(crate) struct Context<'a> {
     pub(crate) call: &'a Call<'a>,
     pub(crate) caller: &'a Caller,
+}
+
+impl Context<'_> {
+    /// The world as the caller is shown it.
+    fn view<'a>(&'a self, live: &'a Live) -> View<'a> {
+        View { live, account: &self.caller.account }
+    }
+
+    /// Refuses bots, as Telegram does for everything that lists.
+    fn not_for_bots(&self) -> Result<(), Refusal> {
+        if self.caller.account.bot { Err(Refusal::bad("BOT_METHOD_INVALID")) } else { Ok(()) }
+    }
 }
 
 type Answered = Result<Answer, Refusal>;
@@ -26,27 +45,48 @@ pub(crate) fn answer(call: &Call<'_>, caller: Option<&Caller>, query: &Query<'_>
     let body = query.arguments;
     // What a client may ask before it's signed in.
     match query.method {
+        "auth.bindTempAuthKey" => return auth::bind_temporary_key(call, body),
+        "auth.importAuthorization" => return auth::import(call, body),
+        "auth.importBotAuthorization" => return auth::import_bot(call, body),
+        "auth.sendCode" => return auth::send_code(call, body),
+        "auth.signIn" => return auth::sign_in(call, body),
         "help.getConfig" => return help::config(call),
         "help.getNearestDc" => return help::nearest(call),
-        "auth.importAuthorization" => return auth::import(call, body),
         _ => {}
     }
     let caller = caller.ok_or_else(Refusal::unregistered)?;
     let context = Context { call, caller };
     match query.method {
         "auth.exportAuthorization" => auth::export(&context, body),
+        "auth.logOut" => auth::log_out(&context),
+        "channels.deleteMessages" => send::delete(&context, body),
         "channels.getChannels" => channels::get_channels(&context, body),
-        "channels.getMessages" => channels::get_messages(&context, body),
+        "channels.getFullChannel" => channels::get_full_channel(&context, body),
+        "channels.getMessages" => history::get_messages(&context, body),
+        "contacts.resolveUsername" => channels::resolve_username(&context, body),
+        "messages.forwardMessages" => send::forward(&context, body),
         "messages.getDialogs" => channels::get_dialogs(&context, body),
-        "messages.getHistory" => channels::get_history(&context, body),
+        "messages.getForumTopics" => channels::get_topics(&context, body),
+        "messages.getForumTopicsByID" => channels::get_topics_by_id(&context, body),
+        "messages.getHistory" => history::get_history(&context, body),
+        "messages.getMessages" => history::get_private_messages(body),
+        "messages.getReplies" => history::get_replies(&context, body),
+        "messages.search" => history::search(&context, body),
+        "messages.sendMedia" => send::send_media(&context, body),
+        "updates.getChannelDifference" => channels::difference(&context, body),
+        "updates.getDifference" => help::difference(),
         "updates.getState" => help::state(),
         "upload.getFile" => files::get_file(&context, body),
+        "upload.getFileHashes" => files::get_hashes(&context, body),
+        "upload.saveBigFilePart" => uploads::save_big_part(&context, body),
+        "upload.saveFilePart" => uploads::save_part(&context, body),
+        "users.getFullUser" => users::get_full_user(&context, body),
         "users.getUsers" => users::get_users(&context, body),
         _ => Err(Refusal::bad("METHOD_INVALID")),
     }
 }
 
-/// Serialises an object that was made with no lock held over it.
+/// Serialises an object.
 fn object<T: Serializable>(value: &T) -> Answered {
     Ok(Answer::Object(value.to_bytes()))
 }

@@ -1,0 +1,125 @@
+//! Telethon, from PyPI and unmodified, signs in, lists, fetches and downloads: with seeded keys and with the full key
+//! exchange, at home and abroad.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use telegram_sim::{Account, Channel, Document, Sim, World, rsa_public_pem};
+
+const CHANNEL: i64 = 1_700_000_001;
+
+fn world() -> World {
+    let mut channel = Channel::new(CHANNEL, "Films")
+        .with_text(1, "welcome")
+        .with_document(2, home())
+        .with_document(3, foreign())
+        .with_text(5, "and a last word");
+    channel.username = Some("films".to_owned());
+    World::new(3)
+        .with_account(Account::bot("bot-1", 7_000_000_001))
+        .with_account(Account::user("user-1", 5_000_000_001).premium())
+        .with_channel(channel)
+}
+
+fn home() -> Document {
+    Document::generated("home.mp4", 2, 3_000_001, 21)
+}
+
+fn foreign() -> Document {
+    Document::generated("foreign.mkv", 4, 3_000_001, 22)
+}
+
+fn expected(document: &Document) -> Value {
+    let mut bytes = vec![0; document.size as usize];
+    document.content.read_at(0, &mut bytes).unwrap();
+    let sha256: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    json!({ "name": document.name, "size": document.size, "sha256": sha256 })
+}
+
+/// The interpreter with the clients installed; made on the first use.
+fn python() -> PathBuf {
+    let setup = Path::new(env!("CARGO_MANIFEST_DIR")).join("clients/setup.sh");
+    let output = Command::new(&setup).output().expect("clients/setup.sh can be run");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    PathBuf::from(String::from_utf8(output.stdout).unwrap().trim())
+}
+
+/// Runs the check; returns what Telethon saw.
+fn check(sim: &Sim, account: &str, transport: &str, sign_in: Value) -> Value {
+    let seed = sim.seeds().into_iter().find(|seed| seed.account == account).unwrap();
+    let address = sim.dc_addr(seed.home_dc).unwrap();
+    let mut job = json!({
+        "ip": address.ip().to_string(),
+        "port": address.port(),
+        "dc": seed.home_dc,
+        "api_id": seed.api_id,
+        "api_hash": seed.api_hash,
+        "rsa": rsa_public_pem(),
+        "old_padding": false,
+        "transport": transport,
+        "user": !seed.bot,
+        "username": "films",
+        "channel": CHANNEL,
+        "messages": [2, 3],
+    });
+    let fields = sign_in.as_object().cloned().unwrap();
+    job.as_object_mut().unwrap().extend(fields);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("job.json");
+    serde_json::to_writer(std::fs::File::create(&path).unwrap(), &job).unwrap();
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("clients/telethon_check.py");
+    let output = Command::new(python()).arg(script).arg(&path).output().unwrap();
+    assert!(output.status.success(), "{transport}: {}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+fn assert_downloads(seen: &Value) {
+    assert_eq!(seen["bytes"]["2"], expected(&home()));
+    assert_eq!(seen["bytes"]["3"], expected(&foreign()));
+}
+
+fn auth_key(sim: &Sim, account: &str) -> Value {
+    let seed = sim.seeds().into_iter().find(|seed| seed.account == account).unwrap();
+    json!({ "auth_key": seed.auth_keys[&seed.home_dc] })
+}
+
+#[test]
+fn a_user_with_a_seeded_key_lists_and_downloads() {
+    let sim = Sim::start(world()).unwrap();
+    let seen = check(&sim, "user-1", "full", auth_key(&sim, "user-1"));
+    assert_eq!(seen["me"], 5_000_000_001_i64);
+    assert_eq!(seen["dialogs"], json!([[CHANNEL, "Films"]]));
+    assert_eq!(seen["history"], json!([5, 3, 2, 1]));
+    assert_eq!(seen["reverse"], json!([1, 2, 3, 5]));
+    assert_eq!(seen["resolved"], CHANNEL);
+    assert_downloads(&seen);
+    assert_eq!(sim.counters().snapshot().calls("auth.exportAuthorization"), 1);
+}
+
+#[test]
+fn a_bot_with_a_seeded_key_downloads_over_every_transport() {
+    for transport in ["full", "abridged", "intermediate", "obfuscated"] {
+        let sim = Sim::start(world()).unwrap();
+        assert_downloads(&check(&sim, "bot-1", transport, auth_key(&sim, "bot-1")));
+    }
+}
+
+#[test]
+fn a_bot_signs_in_with_its_token_after_the_key_exchange() {
+    for old_padding in [false, true] {
+        let sim = Sim::start(world()).unwrap();
+        let sign_in = json!({ "bot_token": "7000000001:bot-1", "old_padding": old_padding });
+        assert_downloads(&check(&sim, "bot-1", "full", sign_in));
+    }
+}
+
+#[test]
+fn a_user_signs_in_with_phone_and_code_after_the_key_exchange() {
+    let sim = Sim::start(world()).unwrap();
+    let sign_in = json!({ "phone": "999660000001", "code": "12345" });
+    let seen = check(&sim, "user-1", "abridged", sign_in);
+    assert_eq!(seen["dialogs"], json!([[CHANNEL, "Films"]]));
+    assert_downloads(&seen);
+}
