@@ -161,10 +161,9 @@ impl Cache {
         self.shared.counters.snapshot()
     }
 
-    /// Returns once no fill is running.
+    /// Returns once no fill is running and no slice is being checked or cleared.
     pub async fn idle(&self) {
-        // The sender lives in `shared`, so this wait can't fail.
-        let _ = self.shared.running.subscribe().wait_for(|running| *running == 0).await;
+        self.shared.idle().await;
     }
 
     fn handle(&self, meta: Arc<MediaMeta>, version: Arc<Version>) -> Media {
@@ -181,8 +180,7 @@ impl Cache {
                 entry.asking.is_none() && !fresh && !entry.version.as_ref().is_some_and(used)
             });
             let versions: Vec<_> = useless.filter_map(|(_, entry)| entry.version).collect();
-            let shared = self.shared.clone();
-            tokio::task::spawn_blocking(move || versions.iter().for_each(|it| shared.discard(it, Doom::Dropped)));
+            self.shared.background(move |shared| versions.iter().for_each(|it| shared.discard(it, Doom::Dropped)));
             map.sweep_at = map.entries.len() * 2;
         }
         map.entries.entry(id).or_default()

@@ -97,8 +97,8 @@ impl Reader {
                 Source::Direct(direct) => {
                     let next = direct.next(&self.shared).await;
                     if next == Err(ReadError::Changed) {
-                        let (shared, version) = (self.shared.clone(), self.version.clone());
-                        tokio::task::spawn_blocking(move || shared.discard(&version, Doom::Changed));
+                        let version = self.version.clone();
+                        self.shared.background(move |shared| shared.discard(&version, Doom::Changed));
                     }
                     let piece = next?;
                     self.pos += piece.len() as u64;
@@ -211,8 +211,8 @@ impl Reader {
 
     /// Checks a slice from before the start. In a task: the reader may leave, others wait for the outcome.
     fn verify(&self, slice: u32) {
-        let (shared, version) = (self.shared.clone(), self.version.clone());
-        tokio::task::spawn_blocking(move || {
+        let version = self.version.clone();
+        self.shared.background(move |shared| {
             let geometry = version.geometry;
             let intact = shared.files(&version, false).and_then(|files| {
                 let intact = shared.store.is_intact(&files, geometry, slice).inspect_err(|e| shared.disk_error(e));

@@ -2,7 +2,7 @@
 
 use crate::claims::RunId;
 use crate::fill::{Failure, Fill, Reach};
-use crate::shared::Shared;
+use crate::shared::{Shared, Work};
 use crate::store::Files;
 use crate::version::{Doom, Version};
 use bytes::Bytes;
@@ -39,7 +39,6 @@ pub(crate) enum Part {
 
 /// Starts a run on the current runtime.
 pub(crate) fn launch(shared: &Arc<Shared>, version: &Arc<Version>, lead: Lead) {
-    shared.running.send_modify(|running| *running += 1);
     shared.counters.running_fills.add(1);
     let Lead { run, fill, bytes, part } = lead;
     let mut job = Job {
@@ -49,6 +48,7 @@ pub(crate) fn launch(shared: &Arc<Shared>, version: &Arc<Version>, lead: Lead) {
         fill,
         // What stands if the task is dropped half-way: its runtime ended, or it panicked.
         outcome: Err(Failure::Origin(OriginError::Unreachable)),
+        _work: shared.work(),
     };
     tokio::spawn(async move {
         job.outcome = match part {
@@ -74,6 +74,8 @@ struct Job {
     run: RunId,
     fill: Arc<Fill>,
     outcome: Result<(), Failure>,
+    /// The last field: dropped last.
+    _work: Work,
 }
 
 /// Writes bytes in order, and seals each slice that it has seen from its first byte to its last.
@@ -216,18 +218,17 @@ impl Drop for Job {
     fn drop(&mut self) {
         let litter = self.version.with(|claims, _| claims.finish(self.run));
         if let Some(slice) = litter {
-            let (shared, version) = (self.shared.clone(), self.version.clone());
-            let clear = move || {
-                let geometry = version.geometry;
+            let version = self.version.clone();
+            let clear = move |shared: &Arc<Shared>| {
                 // What can't be cleared is cleared by the next start, or by the next fill of the slice.
                 if let Some(files) = version.files_at_hand() {
-                    shared.store.punch(&files, geometry, slice).ok();
+                    shared.store.punch(&files, version.geometry, slice).ok();
                 }
                 version.settle(slice);
             };
             match tokio::runtime::Handle::try_current() {
-                Ok(runtime) => drop(runtime.spawn_blocking(clear)),
-                Err(_) => clear(),
+                Ok(_) => self.shared.background(clear),
+                Err(_) => clear(&self.shared),
             }
         }
         if self.outcome.is_err() {
@@ -235,7 +236,6 @@ impl Drop for Job {
         }
         self.fill.close(self.outcome.err());
         self.shared.counters.running_fills.sub(1);
-        self.shared.running.send_modify(|running| *running -= 1);
     }
 }
 

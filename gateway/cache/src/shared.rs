@@ -45,8 +45,17 @@ pub(crate) struct Shared {
     pub(crate) map: Mutex<Map>,
     /// Versions with open files, the longest open first.
     open: Mutex<VecDeque<Weak<Version>>>,
-    /// Fills running.
-    pub(crate) running: watch::Sender<usize>,
+    /// Tasks at work.
+    working: Arc<watch::Sender<usize>>,
+}
+
+/// Counts a task as long as it works. Dropped after the task's hold on [`Shared`]: once none is left, the folder is free.
+pub(crate) struct Work(Arc<watch::Sender<usize>>);
+
+impl Drop for Work {
+    fn drop(&mut self) {
+        self.0.send_modify(|working| *working -= 1);
+    }
 }
 
 impl Shared {
@@ -57,11 +66,33 @@ impl Shared {
             counters: Arc::default(),
             map: Mutex::default(),
             open: Mutex::default(),
-            running: watch::Sender::new(0),
+            working: Arc::new(watch::Sender::new(0)),
             config,
             store,
             origin,
         }
+    }
+
+    /// Runs blocking work in the background; `idle` waits for it.
+    pub(crate) fn background(self: &Arc<Self>, work: impl FnOnce(&Arc<Self>) + Send + 'static) {
+        let (shared, mark) = (self.clone(), self.work());
+        tokio::task::spawn_blocking(move || {
+            work(&shared);
+            drop(shared);
+            drop(mark);
+        });
+    }
+
+    /// Marks a task as working.
+    pub(crate) fn work(&self) -> Work {
+        self.working.send_modify(|working| *working += 1);
+        Work(self.working.clone())
+    }
+
+    /// Returns once no task is at work.
+    pub(crate) async fn idle(&self) {
+        // The sender lives as long as `self`, so this wait can't fail.
+        let _ = self.working.subscribe().wait_for(|working| *working == 0).await;
     }
 
     /// A version without bytes. `None`: its size is absurd.

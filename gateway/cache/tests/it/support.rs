@@ -4,7 +4,8 @@ use bytes::Bytes;
 use cache::{Cache, CacheConfig, ReadError, Reader};
 use slice::{ByteRange, ETag, MediaId, MediaMeta, Opened, OriginError, SliceOrigin};
 use std::collections::{HashMap, VecDeque};
-use std::path::Path;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use tokio::sync::{Semaphore, watch};
 
@@ -57,7 +58,7 @@ struct Body {
     end: u64,
     fail: Option<(u64, Option<OriginError>)>,
     gate: Option<Arc<Semaphore>>,
-    ended: bool,
+    failed: bool,
 }
 
 impl Drop for Body {
@@ -179,11 +180,10 @@ impl SliceOrigin for Origin {
         }
         self.0.log.send_modify(|log| log.bodies += 1);
         let gate = self.0.gates.lock().unwrap().get(&range.start).cloned();
-        let body = Body { origin: self.0.clone(), film, at: range.start, end, fail, gate, ended: false };
+        let body = Body { origin: self.0.clone(), film, at: range.start, end, fail, gate, failed: false };
         let body = futures_util::stream::unfold(body, |mut body| async move {
-            assert!(!body.ended, "a body was polled past its end");
+            assert!(!std::mem::replace(&mut body.failed, false), "a body was polled past its error");
             if body.at == body.end {
-                body.ended = true;
                 return None;
             }
             if let Some(gate) = body.gate.clone() {
@@ -191,10 +191,8 @@ impl SliceOrigin for Origin {
             }
             let stop = body.fail.map_or(body.end, |(at, _)| at.min(body.end));
             if let (true, Some((_, error))) = (body.at >= stop, body.fail) {
-                body.ended = true;
+                body.failed = true;
                 let error = error?;
-                body.end = body.at;
-                body.ended = false;
                 return Some((Err(error), body));
             }
             // What is too much comes in one chunk with what isn't.
@@ -266,4 +264,38 @@ pub(crate) async fn check_to(mut reader: Reader, film: Film, range: ByteRange) -
 pub(crate) async fn fetch(cache: &Cache, origin: &FakeOrigin, wanted: ByteRange) {
     let reader = cache.media(FILM).await.unwrap().read(wanted);
     check(reader, origin.film(FILM), wanted).await.unwrap();
+}
+
+/// The cache's files with this ending.
+pub(crate) fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let Ok(shards) = std::fs::read_dir(folder.join("v1")) else { return found };
+    for shard in shards {
+        let files = std::fs::read_dir(shard.unwrap().path()).unwrap().map(|file| file.unwrap().path());
+        found.extend(files.filter(|path| path.extension().is_some_and(|it| it == ending)));
+    }
+    found
+}
+
+#[expect(clippy::disallowed_methods, reason = "a folder of this test's own")]
+pub(crate) fn remove_all(folder: &Path) {
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+/// Plays random worlds by seed; `STREAMVAULT_SEED` replays the one that failed, `STREAMVAULT_WORLDS` plays more of them.
+pub(crate) async fn worlds<F: Future<Output = ()> + Send + 'static>(count: usize, play: impl Fn(u64) -> F) {
+    if let Ok(seed) = std::env::var("STREAMVAULT_SEED") {
+        return play(seed.parse().expect("a number")).await;
+    }
+    let count = std::env::var("STREAMVAULT_WORLDS").map_or(count, |count| count.parse().expect("a number"));
+    for _ in 0..count {
+        let seed = rand::random();
+        let played = tokio::spawn(play(seed)).await;
+        assert!(played.is_ok(), "replay with STREAMVAULT_SEED={seed}");
+    }
+}
+
+/// Bytes that the cache's extent files have blocks for.
+pub(crate) fn disk_usage(folder: &Path) -> u64 {
+    files(folder, "data").iter().map(|path| std::fs::metadata(path).unwrap().blocks() * 512).sum()
 }

@@ -1,0 +1,141 @@
+//! Bad disks: full, failing, vanishing. The viewer gets its bytes all the same.
+
+use crate::support::{FILM, FakeOrigin, SLICE, config, fetch, files, open, range};
+use cache::{DiskFault, DiskHook, DiskOp};
+use rustix::io::Errno;
+use std::collections::HashSet;
+use std::io;
+use std::sync::{Arc, Mutex};
+use tempfile::tempdir;
+
+/// Fails the calls of some kinds, after letting so many pass.
+#[derive(Default)]
+struct Sick {
+    kinds: Mutex<HashSet<DiskOp>>,
+    pass: Mutex<usize>,
+    errno: Mutex<Option<Errno>>,
+}
+
+impl Sick {
+    fn with(&self, kinds: &[DiskOp], errno: Errno, pass: usize) {
+        *self.kinds.lock().unwrap() = kinds.iter().copied().collect();
+        *self.errno.lock().unwrap() = Some(errno);
+        *self.pass.lock().unwrap() = pass;
+    }
+
+    fn heal(&self) {
+        self.kinds.lock().unwrap().clear();
+    }
+}
+
+impl DiskHook for Sick {
+    fn before(&self, op: DiskOp, len: usize) -> Option<DiskFault> {
+        let errno = (*self.errno.lock().unwrap()).filter(|_| self.kinds.lock().unwrap().contains(&op))?;
+        let mut pass = self.pass.lock().unwrap();
+        if *pass > 0 {
+            *pass -= 1;
+            return None;
+        }
+        Some(DiskFault::Tear(len / 2, io::Error::from(errno)))
+    }
+}
+
+#[tokio::test]
+async fn a_sick_disk_never_fails_a_read() {
+    let kinds = [
+        (DiskOp::Create, Errno::NOSPC),
+        (DiskOp::Create, Errno::ROFS),
+        (DiskOp::WriteData, Errno::NOSPC),
+        (DiskOp::WriteData, Errno::IO),
+        (DiskOp::WriteRecord, Errno::NOSPC),
+        (DiskOp::WriteRecord, Errno::IO),
+    ];
+    for (kind, errno) in kinds {
+        for pass in [0, 1, 3, 7] {
+            let (folder, origin, sick) =
+                (tempdir().unwrap(), FakeOrigin::new(24 * SLICE + 5), Arc::new(Sick::default()));
+            let mut config = config(folder.path());
+            config.disk_hook = Some(sick.clone());
+            let cache = open(config, &origin);
+            sick.with(&[kind], errno, pass);
+            let whole = range(0, 24 * SLICE + 5);
+            futures_util::future::join_all((0..4).map(|_| fetch(&cache, &origin, whole))).await;
+            cache.idle().await;
+            let stats = cache.stats();
+            if kind != DiskOp::Create || pass < 2 {
+                assert!(stats.disk_errors > 0 && stats.directs > 0, "{kind:?} {errno} {pass}: {stats:?}");
+            }
+            // The disk is well again: so is the cache.
+            sick.heal();
+            fetch(&cache, &origin, whole).await;
+            cache.idle().await;
+            assert_eq!(cache.stats().slices, 25, "{kind:?} {errno} {pass}");
+            origin.forget_log();
+            fetch(&cache, &origin, whole).await;
+            assert!(origin.opens().is_empty());
+        }
+    }
+}
+
+#[tokio::test]
+async fn unreadable_slices_are_served_from_the_origin() {
+    let (folder, origin, sick) = (tempdir().unwrap(), FakeOrigin::new(24 * SLICE), Arc::new(Sick::default()));
+    let mut config = config(folder.path());
+    config.disk_hook = Some(sick.clone());
+    let whole = range(0, 24 * SLICE);
+    for (kind, pass) in [(DiskOp::Read, 0), (DiskOp::Read, 9), (DiskOp::Open, 0), (DiskOp::Open, 1)] {
+        let cache = open(config.clone(), &origin);
+        fetch(&cache, &origin, whole).await;
+        cache.idle().await;
+        drop(cache);
+        // A fresh start reads every slice from the device to verify it.
+        let cache = open(config.clone(), &origin);
+        sick.with(&[kind], Errno::IO, pass);
+        futures_util::future::join_all((0..4).map(|_| fetch(&cache, &origin, whole))).await;
+        assert!(cache.stats().disk_errors > 0, "{kind:?}");
+        sick.heal();
+        fetch(&cache, &origin, whole).await;
+        cache.idle().await;
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_makes_older_slices_go_first() {
+    let (folder, origin, sick) = (tempdir().unwrap(), FakeOrigin::new(64 * SLICE), Arc::new(Sick::default()));
+    let mut config = config(folder.path());
+    config.disk_hook = Some(sick.clone());
+    let cache = open(config, &origin);
+    fetch(&cache, &origin, range(0, 40 * SLICE)).await;
+    cache.idle().await;
+    sick.with(&[DiskOp::WriteData], Errno::NOSPC, 0);
+    let wanted = range(50 * SLICE, 52 * SLICE);
+    fetch(&cache, &origin, wanted).await;
+    cache.idle().await;
+    let stats = cache.stats();
+    assert!(stats.evicted > 0 && stats.slices < 40, "{stats:?}");
+}
+
+#[tokio::test]
+async fn a_vanished_folder_is_made_again() {
+    let (folder, origin) = (tempdir().unwrap(), FakeOrigin::new(8 * SLICE));
+    let mut config = config(folder.path());
+    config.max_open = 1;
+    let cache = open(config, &origin);
+    fetch(&cache, &origin, range(0, 4 * SLICE)).await;
+    // Files of another media push this one's out of the open ones, as time does.
+    let other = slice::MediaId { chat_id: 1, message_id: 1 };
+    origin.put(other, crate::support::Film { size: SLICE, seed: 4 });
+    let reader = cache.media(other).await.unwrap().read(range(0, SLICE));
+    crate::support::check(reader, origin.film(other), range(0, SLICE)).await.unwrap();
+    cache.idle().await;
+    crate::support::remove_all(&folder.path().join("v1"));
+    fetch(&cache, &origin, range(0, 8 * SLICE)).await;
+    cache.idle().await;
+    fetch(&cache, &origin, range(0, 8 * SLICE)).await;
+    cache.idle().await;
+    assert_eq!(files(folder.path(), "data").len(), 1);
+    origin.forget_log();
+    fetch(&cache, &origin, range(0, 8 * SLICE)).await;
+    assert!(origin.opens().is_empty());
+    assert_eq!(cache.media(FILM).await.unwrap().meta().size, 8 * SLICE);
+}
