@@ -82,11 +82,12 @@ impl Expression {
 
     /// True when the expiry is part of what is hashed, under either name that nginx has for it.
     pub(crate) fn uses_expires(&self, expires_param: &str) -> bool {
-        self.parts.iter().any(|part| match part {
-            Part::Expires => true,
-            Part::Arg(name) => name.eq_ignore_ascii_case(expires_param.as_bytes()),
-            _ => false,
-        })
+        self.parts.contains(&Part::Expires) || self.uses_arg(expires_param)
+    }
+
+    pub(crate) fn uses_arg(&self, param: &str) -> bool {
+        let param = param.as_bytes();
+        self.parts.iter().any(|part| matches!(part, Part::Arg(name) if name.eq_ignore_ascii_case(param)))
     }
 
     /// Writes the template out. What is unknown is empty, as in nginx.

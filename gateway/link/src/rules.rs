@@ -136,6 +136,14 @@ pub enum RulesError {
         /// What to add.
         missing: &'static str,
     },
+    /// The template names a parameter that holds a token, which is not known before it is made.
+    #[error("the {scheme} template has $arg_{param}, but no token can sign a token")]
+    SignsToken {
+        /// Whose template.
+        scheme: Scheme,
+        /// The token's parameter.
+        param: String,
+    },
 }
 
 /// Each wrong token costs a hash per key, so the number is bounded; rotation needs two or three.
@@ -179,10 +187,13 @@ impl LinkRules {
             (expression.uses_expires(&self.expires_param), "$secure_link_expires"),
             (keyed || expression.uses_secret(), "$secret"),
         ];
-        match needs.into_iter().find(|(there, _)| !there) {
-            Some((_, missing)) => Err(RulesError::Unsigned { scheme: rules.scheme, missing }),
-            None => Ok(expression),
+        if let Some((_, missing)) = needs.into_iter().find(|(there, _)| !there) {
+            return Err(RulesError::Unsigned { scheme: rules.scheme, missing });
         }
+        if let Some(other) = self.schemes.iter().find(|other| expression.uses_arg(&other.param)) {
+            return Err(RulesError::SignsToken { scheme: rules.scheme, param: other.param.clone() });
+        }
+        Ok(expression)
     }
 }
 
@@ -226,6 +237,11 @@ mod tests {
             assert!(matches!(error, RulesError::Unsigned { missing: m, .. } if m == missing), "{template}: {error}");
         }
         assert_eq!(with(|r| r.schemes[0].expression = "$arg_expires$uri$secret".into()), Ok(()));
+        for param in ["md5", "sig"] {
+            let template = format!("$secure_link_expires$uri$secret$Arg_{param}");
+            let error = RulesError::SignsToken { scheme: Scheme::NginxMd5, param: param.into() };
+            assert_eq!(with(|r| r.schemes[0].expression = template), Err(error));
+        }
     }
 
     #[test]
