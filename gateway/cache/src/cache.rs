@@ -3,7 +3,7 @@
 use crate::config::CacheConfig;
 use crate::disk::Disk;
 use crate::reader::Reader;
-use crate::shared::{Described, Entry, Map, Shared};
+use crate::shared::{Described, Entry, Map, Pinned, Shared};
 use crate::stats::CacheStats;
 use crate::status::OpenError;
 use crate::store::Store;
@@ -186,7 +186,7 @@ impl Cache {
         map.entries.entry(id).or_default()
     }
 
-    fn fresh(&self, id: MediaId, entry: &mut Entry) -> Result<Option<(Arc<MediaMeta>, Arc<Version>)>, OriginError> {
+    fn fresh(&self, id: MediaId, entry: &mut Entry) -> Result<Option<Pinned>, OriginError> {
         let is_fresh = entry.fresh_until.is_some_and(|until| Instant::now() < until);
         let Some(meta) = entry.meta.clone().filter(|_| is_fresh) else { return Ok(None) };
         if entry.version.is_none() {

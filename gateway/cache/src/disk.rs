@@ -1,5 +1,4 @@
 //! Every call to the disk that the cache makes, and nothing else: one place to count, to fail on purpose, to explain.
-#![expect(clippy::disallowed_methods, reason = "this file owns the disk")]
 
 use rustix::fs::{FallocateFlags, FlockOperation};
 use rustix::io::{Errno, ReadWriteFlags};

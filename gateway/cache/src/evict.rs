@@ -204,13 +204,8 @@ mod tests {
                     Act::Unpin => pinned.clear(),
                     Act::Evict => {
                         let got = sieve.evict(|key| {
-                            if pinned.contains(&key) {
-                                Verdict::Spare
-                            } else if visited.remove(&key) {
-                                Verdict::Spare
-                            } else {
-                                Verdict::Evict
-                            }
+                            let spare = pinned.contains(&key) || visited.remove(&key);
+                            if spare { Verdict::Spare } else { Verdict::Evict }
                         });
                         assert_eq!(got, model.evict(&pinned));
                         assert!(got.is_none_or(|key| !pinned.contains(&key)));

@@ -59,7 +59,11 @@ pub(crate) fn launch(shared: &Arc<Shared>, version: &Arc<Version>, lead: Lead) {
         match job.outcome {
             Err(Failure::Origin(OriginError::Changed)) => {
                 let (shared, version) = (job.shared.clone(), job.version.clone());
-                job.blocking(move || Ok(shared.discard(&version, Doom::Changed))).await.ok();
+                let discard = move || {
+                    shared.discard(&version, Doom::Changed);
+                    Ok(())
+                };
+                job.blocking(discard).await.ok();
             }
             Err(Failure::Origin(OriginError::Gone | OriginError::NotFound)) => job.shared.distrust(job.version.media),
             _ => {}

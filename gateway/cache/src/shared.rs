@@ -15,8 +15,11 @@ use std::sync::{Arc, Weak};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+/// A media's metadata and the version that it names.
+pub(crate) type Pinned = (Arc<MediaMeta>, Arc<Version>);
+
 /// The outcome of asking the origin about a media, for all who wait for it.
-pub(crate) type Described = Result<(Arc<MediaMeta>, Arc<Version>), OriginError>;
+pub(crate) type Described = Result<Pinned, OriginError>;
 
 /// What is known of a media.
 #[derive(Default)]
@@ -131,11 +134,11 @@ impl Shared {
 
     /// Takes a version out of the map, if it is still there. Its files are deleted by `discard`.
     pub(crate) fn forget(&self, version: &Arc<Version>, doom: Doom) {
-        if let Some(entry) = self.map.lock().entries.get_mut(&version.media) {
-            if entry.version.as_ref().is_some_and(|current| Arc::ptr_eq(current, version)) {
-                entry.version = None;
-                entry.fresh_until = entry.fresh_until.filter(|_| doom == Doom::Dropped);
-            }
+        if let Some(entry) = self.map.lock().entries.get_mut(&version.media)
+            && entry.version.as_ref().is_some_and(|current| Arc::ptr_eq(current, version))
+        {
+            entry.version = None;
+            entry.fresh_until = entry.fresh_until.filter(|_| doom == Doom::Dropped);
         }
     }
 

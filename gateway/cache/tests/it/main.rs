@@ -1,8 +1,14 @@
 //! The cache against an origin in the test's hand: through its public face only.
 
+#[cfg(test)]
 mod churn;
+#[cfg(test)]
 mod crash;
+#[cfg(test)]
 mod faults;
+#[cfg(test)]
 mod fills;
+#[cfg(test)]
 mod keeping;
+#[cfg(test)]
 mod support;
