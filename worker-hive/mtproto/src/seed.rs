@@ -6,7 +6,8 @@
 //!   "auth_keys": { "2": "<512 hexadecimal digits>" } }
 //! ```
 //! `account` names the session's file: 1 to 64 characters of `[0-9A-Za-z_-]`. `dcs` and further keys are optional: an unnamed
-//! data-centre has Telegram's own address, an unnamed key is made when it is needed. The home data-centre's key must be there.
+//! data-centre has Telegram's own address, an unnamed key is made when it is needed. The home data-centre's key must be there. Keys
+//! that aren't named here are ignored. A file may hold an array of such objects.
 
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -73,20 +74,27 @@ struct RawDc {
 }
 
 impl SessionSeed {
-    /// Reads the JSON text.
+    /// Reads the JSON text of one session.
     ///
     /// # Errors
     /// [`SeedError`], which never quotes the text.
     pub fn parse(text: &str) -> Result<Self, SeedError> {
-        let raw: Raw = serde_json::from_str(text).map_err(|error| SeedError::Json {
-            line: error.line(),
-            column: error.column(),
-            category: match error.classify() {
-                serde_json::error::Category::Data => "a field is missing or of the wrong kind",
-                serde_json::error::Category::Eof => "it ends too early",
-                serde_json::error::Category::Syntax | serde_json::error::Category::Io => "it is not JSON",
-            },
-        })?;
+        serde_json::from_str(text).map_err(|error| json_error(&error)).and_then(Self::check)
+    }
+
+    /// Reads the JSON text of one session, or of an array of sessions.
+    ///
+    /// # Errors
+    /// [`SeedError`], which never quotes the text.
+    pub fn parse_all(text: &str) -> Result<Vec<Self>, SeedError> {
+        if !text.trim_start().starts_with('[') {
+            return Self::parse(text).map(|seed| vec![seed]);
+        }
+        let raw: Vec<Raw> = serde_json::from_str(text).map_err(|error| json_error(&error))?;
+        raw.into_iter().map(Self::check).collect()
+    }
+
+    fn check(raw: Raw) -> Result<Self, SeedError> {
         if !is_account_name(&raw.account) {
             return Err(field("account", "must be 1 to 64 characters of [0-9A-Za-z_-]"));
         }
@@ -128,6 +136,18 @@ impl fmt::Debug for SessionSeed {
             .field("bot", &self.bot)
             .field("home_dc", &self.home_dc)
             .finish_non_exhaustive()
+    }
+}
+
+fn json_error(error: &serde_json::Error) -> SeedError {
+    SeedError::Json {
+        line: error.line(),
+        column: error.column(),
+        category: match error.classify() {
+            serde_json::error::Category::Data => "a field is missing or of the wrong kind",
+            serde_json::error::Category::Eof => "it ends too early",
+            serde_json::error::Category::Syntax | serde_json::error::Category::Io => "it is not JSON",
+        },
     }
 }
 
@@ -191,5 +211,13 @@ mod tests {
             let error = SessionSeed::parse(&text).unwrap_err();
             assert!(!format!("{error} {error:?}").contains("abab"), "{error}");
         }
+    }
+
+    #[test]
+    fn a_file_may_hold_several() {
+        let one = seed("a", 2, &"00".repeat(256));
+        assert_eq!(SessionSeed::parse_all(&one).unwrap().len(), 1);
+        assert_eq!(SessionSeed::parse_all(&format!(" [{one},{one}]")).unwrap().len(), 2);
+        assert!(SessionSeed::parse_all(&format!("[{one}")).is_err());
     }
 }

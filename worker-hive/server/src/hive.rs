@@ -20,6 +20,8 @@ use tokio_util::sync::CancellationToken;
 const BRING_UP_FIRST: Duration = Duration::from_millis(200);
 const BRING_UP_LAST: Duration = Duration::from_secs(60);
 
+const ADMIN_DRAIN: Duration = Duration::from_secs(1);
+
 /// Why a hive can't start.
 #[derive(Debug, thiserror::Error)]
 pub enum HiveError {
@@ -56,6 +58,7 @@ pub struct Hive {
     admin: Option<SocketAddr>,
     accounts: Vec<Arc<Account>>,
     stop: CancellationToken,
+    cut: CancellationToken,
     tasks: JoinSet<()>,
     background: JoinSet<()>,
 }
@@ -97,15 +100,15 @@ impl Hive {
         let face = Arc::new(Face { pool: pool.clone(), token: options.token, metrics: Arc::clone(&metrics) });
         let router = Router::new().fallback(media::serve).with_state(face);
         let operator = admin::router(Arc::new(Admin { pool, metrics }));
-        let stop = CancellationToken::new();
+        let (stop, cut) = (CancellationToken::new(), CancellationToken::new());
         let mut tasks = JoinSet::new();
-        tasks.spawn(listener.serve(router, stop.clone(), options.drain));
-        tasks.spawn(admin_listener.serve(operator, stop.clone(), Duration::from_secs(1)));
+        tasks.spawn(listener.serve(router, stop.clone(), cut.clone(), options.drain));
+        tasks.spawn(admin_listener.serve(operator, stop.clone(), CancellationToken::new(), ADMIN_DRAIN));
         let mut background = JoinSet::new();
         for account in &accounts {
             background.spawn(bring_up(Arc::clone(account)));
         }
-        Ok(Self { address, admin, accounts, stop, tasks, background })
+        Ok(Self { address, admin, accounts, stop, cut, tasks, background })
     }
 
     /// Where gateways connect, with the port that was found for port 0.
@@ -120,10 +123,20 @@ impl Hive {
         self.admin
     }
 
-    /// Takes no more requests, lets transfers under way finish within the drain time, and closes the store.
-    pub async fn stop(mut self) {
+    /// Takes no more requests, lets transfers under way finish within the drain time or until `hurry` is done, and closes the store.
+    pub async fn stop(mut self, hurry: impl Future<Output = ()>) {
         self.stop.cancel();
-        while self.tasks.join_next().await.is_some() {}
+        let (tasks, cut) = (&mut self.tasks, &self.cut);
+        let finish = async { while tasks.join_next().await.is_some() {} };
+        let hurried = async {
+            hurry.await;
+            cut.cancel();
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            () = finish => {}
+            () = hurried => {}
+        }
         self.background.shutdown().await;
         for account in &self.accounts {
             if let Err(error) = account.close().await {

@@ -75,10 +75,10 @@ impl Listener {
         }
     }
 
-    /// Serves until `stop`; then takes no new connection, lets requests under way finish for `drain`, and cuts the rest.
-    pub(crate) async fn serve(self, router: Router, stop: CancellationToken, drain: Duration) {
+    /// Serves until `stop`; then takes no new connection, lets requests under way finish for `drain` or until `cut`, and cuts the
+    /// rest.
+    pub(crate) async fn serve(self, router: Router, stop: CancellationToken, cut: CancellationToken, drain: Duration) {
         let graceful = GracefulShutdown::new();
-        let cut = CancellationToken::new();
         loop {
             let accepted = tokio::select! {
                 () = stop.cancelled() => break,
@@ -98,8 +98,12 @@ impl Listener {
             }
         }
         drop(self);
-        if tokio::time::timeout(drain, graceful.shutdown()).await.is_err() {
-            tracing::warn!("transfers under way were cut");
+        let finished = tokio::select! {
+            done = tokio::time::timeout(drain, graceful.shutdown()) => done.is_ok(),
+            () = cut.cancelled() => false,
+        };
+        if !finished {
+            tracing::warn!("connections were cut");
         }
         cut.cancel();
     }

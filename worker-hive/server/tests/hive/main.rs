@@ -1,0 +1,4 @@
+//! The hive against a simulated Telegram: unmodified grammers, real transport, real encryption.
+
+mod downloads;
+mod rig;
