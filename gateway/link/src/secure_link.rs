@@ -164,14 +164,16 @@ impl Verifier {
 
 impl ActiveScheme {
     pub(crate) fn md5(&self, key: &LinkKey, values: Values<'_>) -> [u8; 16] {
-        Md5::digest(self.expression.render(values, key.secret.expose_secret().as_bytes())).into()
+        let mut hash = Md5::new();
+        self.expression.feed(values, key.secret.expose_secret().as_bytes(), |piece| hash.update(piece));
+        hash.finalize().into()
     }
 
     /// `None` only if the library refused the key's length, which HMAC never does.
     pub(crate) fn hmac(&self, key: &LinkKey, values: Values<'_>) -> Option<[u8; 32]> {
         let secret = key.secret.expose_secret().as_bytes();
         let mut mac = Hmac::<Sha256>::new_from_slice(secret).ok()?;
-        mac.update(&self.expression.render(values, secret));
+        self.expression.feed(values, secret, |piece| mac.update(piece));
         Some(mac.finalize().into_bytes().into())
     }
 }

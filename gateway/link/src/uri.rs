@@ -1,6 +1,7 @@
 //! The request target, decoded and normalised to what nginx calls `$uri`.
 
 use std::fmt;
+use std::net::Ipv6Addr;
 
 /// A request target taken apart. Bytes, not text: a path may hold any byte but NUL.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -103,8 +104,12 @@ pub(crate) fn encode_path(path: &[u8]) -> String {
     out
 }
 
-/// nginx's `$host`: the name without port, lower case, without a last dot.
+/// nginx's `$host`: the name without port, lower case, without a last dot. An IPv6 address has brackets; one that lost
+/// them on its way here gets them back.
 pub(crate) fn host_name(authority: &str) -> String {
+    if authority.parse::<Ipv6Addr>().is_ok() {
+        return format!("[{}]", authority.to_ascii_lowercase());
+    }
     let end = match authority.find(']') {
         Some(at) if authority.starts_with('[') => at + 1,
         _ => authority.find(':').unwrap_or(authority.len()),
@@ -274,7 +279,8 @@ mod tests {
         let uri = Uri::parse(b"http://A.example.:80/x?md5=secret").unwrap();
         assert_eq!(uri.authority(), Some("A.example.:80"));
         assert_eq!(host_name("A.example.:80"), "a.example");
-        assert_eq!(host_name("[::1]:80"), "[::1]");
+        assert_eq!(host_name("[2001:DB8::1]:80"), "[2001:db8::1]");
+        assert_eq!(host_name("2001:DB8::1"), "[2001:db8::1]");
         assert!(!format!("{uri:?}").contains("secret"));
     }
 }

@@ -24,7 +24,8 @@ pub enum Answer {
 }
 
 /// Answers the `Range` and `If-*` headers of a GET or HEAD. More than `max_ranges` ranges are ignored, as is a `Range`
-/// that comes twice: it is no list, and joining the lines would give a range that nobody asked for.
+/// that comes twice: it is no list, and joining the lines would give a range that nobody asked for. A malformed `Range`
+/// is ignored too (RFC 9110 §14.2), where nginx sends 416.
 #[must_use]
 pub fn answer(headers: &HeaderMap, meta: &MediaMeta, max_ranges: usize) -> Answer {
     let range_allowed = match precondition(headers, meta) {
