@@ -132,8 +132,14 @@ impl<S: Source> Pool<S> {
         let locations = Locations::new(config.location_ttl, config.negative_ttl, KNOWN_MESSAGES);
         let chunk = usize::try_from(config.chunk.max(1)).unwrap_or(usize::MAX);
         let buffer = Arc::new(Semaphore::new((config.buffer / chunk).min(Semaphore::MAX_PERMITS)));
-        let inner =
-            Inner { sessions: sessions.collect(), locations: Arc::new(locations), turn: Mutex::new(0), buffer, freed: Arc::default(), config };
+        let inner = Inner {
+            sessions: sessions.collect(),
+            locations: Arc::new(locations),
+            turn: Mutex::new(0),
+            buffer,
+            freed: Arc::default(),
+            config,
+        };
         Self { inner: Arc::new(inner) }
     }
 

@@ -95,9 +95,8 @@ fn show(config: &Config) -> Result<(), CommandError> {
 
 fn describe(settings: &HiveSettings) -> Result<Vec<AccountInfo>, CommandError> {
     let folder = SessionFolder::open(&settings.store.folder)?;
-    let describe = |account: String| {
-        folder.describe(&account).map_err(|source| CommandError::Session { account, source })
-    };
+    let describe =
+        |account: String| folder.describe(&account).map_err(|source| CommandError::Session { account, source });
     folder.accounts()?.into_iter().map(describe).collect()
 }
 
@@ -145,8 +144,7 @@ fn table(sessions: &[AccountInfo]) -> String {
             info.peers.to_string(),
         ]);
     }
-    let widths: Vec<usize> =
-        (0..7).map(|column| rows.iter().map(|row| row[column].len()).max().unwrap_or(0)).collect();
+    let widths: Vec<usize> = (0..7).map(|column| rows.iter().map(|row| row[column].len()).max().unwrap_or(0)).collect();
     let mut text = String::new();
     for row in rows {
         let mut line = String::new();

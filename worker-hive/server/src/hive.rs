@@ -86,15 +86,12 @@ impl Hive {
         let metrics = Arc::new(Metrics::new()?);
         let pool = Pool::new(accounts.clone(), options.pool);
         let bind = async |address: &ListenAddress| {
-            Listener::bind(address)
-                .await
-                .map_err(|source| HiveError::Listen { address: address.to_string(), source })
+            Listener::bind(address).await.map_err(|source| HiveError::Listen { address: address.to_string(), source })
         };
         let listener = bind(&options.listen).await?;
         let admin_listener = bind(&ListenAddress::Tcp(options.admin)).await?;
-        let address = listener
-            .address()
-            .map_err(|source| HiveError::Listen { address: options.listen.to_string(), source })?;
+        let address =
+            listener.address().map_err(|source| HiveError::Listen { address: options.listen.to_string(), source })?;
         let admin = admin_listener.tcp_address();
 
         let face = Arc::new(Face { pool: pool.clone(), token: options.token, metrics: Arc::clone(&metrics) });

@@ -112,10 +112,12 @@ fn read_if_match(headers: &HeaderMap) -> Result<IfMatch, Fault> {
 }
 
 fn is_no_cache(headers: &HeaderMap) -> bool {
-    headers.get_all(CACHE_CONTROL).iter().filter_map(|value| value.to_str().ok()).flat_map(|v| v.split(',')).any(|item| {
-        let item = item.trim();
-        item.eq_ignore_ascii_case("no-cache") || item.eq_ignore_ascii_case("max-age=0")
-    })
+    headers.get_all(CACHE_CONTROL).iter().filter_map(|value| value.to_str().ok()).flat_map(|v| v.split(',')).any(
+        |item| {
+            let item = item.trim();
+            item.eq_ignore_ascii_case("no-cache") || item.eq_ignore_ascii_case("max-age=0")
+        },
+    )
 }
 
 #[cfg(test)]
@@ -152,7 +154,8 @@ mod tests {
         };
         assert_eq!(request, expected);
         assert!(request.if_match.allows("b") && !request.if_match.allows("c") && !request.if_match.allows(""));
-        let head = MediaRequest::read(&Method::HEAD, PATH, &headers(&[("range", "nonsense"), ("if-match", "*")])).unwrap();
+        let head =
+            MediaRequest::read(&Method::HEAD, PATH, &headers(&[("range", "nonsense"), ("if-match", "*")])).unwrap();
         assert_eq!((head.head, head.range, head.if_match, head.no_cache), (true, None, IfMatch::Any, false));
     }
 

@@ -1,6 +1,5 @@
 //! What arrives is what lies at Telegram, and nothing is asked for twice.
 
-
 use crate::rig::{KIB, MIB, Rig, film, film_bytes, sha};
 use http::StatusCode;
 use telegram_sim::Account;
@@ -15,7 +14,10 @@ async fn whole_files_of_every_size_from_home_and_abroad() {
         for size in sizes {
             message += 1;
             let answer = rig.get(message, None).await;
-            assert_eq!((answer.status, answer.headers["content-length"].to_str().unwrap()), (StatusCode::OK, size.to_string().as_str()));
+            assert_eq!(
+                (answer.status, answer.headers["content-length"].to_str().unwrap()),
+                (StatusCode::OK, size.to_string().as_str())
+            );
             assert_eq!(sha(&answer.whole()), sha(&film_bytes(dc, size, 0, size)), "dc {dc}, {size} bytes");
         }
     }

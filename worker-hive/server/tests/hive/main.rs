@@ -1,4 +1,7 @@
 //! The hive against a simulated Telegram: unmodified grammers, real transport, real encryption.
 
 mod downloads;
+mod faults;
+mod life;
+mod requests;
 mod rig;

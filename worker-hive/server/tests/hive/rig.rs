@@ -9,6 +9,7 @@ use hyper_util::rt::TokioIo;
 use mtproto::{ClientConfig, SessionFolder, SessionSeed};
 use pool::PoolConfig;
 use sha2::{Digest, Sha256};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 use telegram_sim::{Account, Channel, Content, Counts, Document, Sim, World};
@@ -123,8 +124,29 @@ impl Rig {
         self.hive.as_ref().unwrap()
     }
 
+    pub(crate) fn take_hive(&mut self) -> Hive {
+        self.hive.take().unwrap()
+    }
+
     pub(crate) async fn stop_hive(&mut self) {
-        self.hive.take().unwrap().stop(std::future::pending()).await;
+        self.take_hive().stop(std::future::pending()).await;
+    }
+
+    /// Asks the operator's listener.
+    pub(crate) async fn admin(&self, path: &str) -> (StatusCode, String) {
+        let address = self.hive().admin().unwrap();
+        let answer = finish(request(address, Method::GET, path, &[]).await).await;
+        (answer.status, String::from_utf8(answer.body).unwrap())
+    }
+
+    /// Waits until the operator would see this line.
+    pub(crate) async fn until_metric(&self, line: &str) {
+        let wait = async {
+            while !self.admin("/metrics").await.1.lines().any(|seen| seen == line) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        timeout(PATIENCE, wait).await.unwrap_or_else(|_| panic!("never: {line}"));
     }
 
     pub(crate) fn path_in_folder(&self, name: &str) -> PathBuf {
@@ -167,16 +189,25 @@ impl Rig {
 
     /// Sends a request and returns when the head is here; the body is still on its way.
     pub(crate) async fn open(&self, method: Method, path: &str, headers: &[(&str, &str)]) -> http::Response<Incoming> {
-        let ListenAddress::Tcp(address) = self.hive().address() else { panic!("not on TCP") };
-        let stream = TcpStream::connect(address).await.unwrap();
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
-        tokio::spawn(connection);
-        let mut request = Request::builder().method(method).uri(path).header("host", "hive");
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        sender.send_request(request.body(Empty::<Bytes>::new()).unwrap()).await.unwrap()
+        let ListenAddress::Tcp(address) = *self.hive().address() else { panic!("not on TCP") };
+        request(address, method, path, headers).await
     }
+}
+
+async fn request(
+    address: SocketAddr,
+    method: Method,
+    path: &str,
+    headers: &[(&str, &str)],
+) -> http::Response<Incoming> {
+    let stream = TcpStream::connect(address).await.unwrap();
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    let mut request = Request::builder().method(method).uri(path).header("host", "hive");
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    sender.send_request(request.body(Empty::<Bytes>::new()).unwrap()).await.unwrap()
 }
 
 /// Reads the body to its end, however it ends.
