@@ -10,7 +10,7 @@ use crate::connection::Manner;
 use crate::content::Content;
 use crate::faults::{Asked, Fault};
 use crate::message::{Outgoing, pack};
-use crate::session::{Query, file_question, unwrap};
+use crate::query::{Query, file_question, unwrap};
 use crate::state::{KeyEntry, Shared};
 use crate::world::Account;
 

@@ -31,10 +31,6 @@ impl AuthKey {
         self.id
     }
 
-    pub(crate) fn bytes(&self) -> &[u8; 256] {
-        &self.bytes
-    }
-
     /// The proof in the last step of the key exchange that both sides hold this key.
     pub(crate) fn new_nonce_hash(&self, new_nonce: &[u8; 32], number: u8) -> [u8; 16] {
         let sha = Sha1::new().chain_update(new_nonce).chain_update([number]).chain_update(self.aux_hash).finalize();

@@ -13,7 +13,7 @@ use crate::clock::unix_now;
 use crate::crypto::AuthKey;
 use crate::message::Fields;
 use crate::numbers::{DH_GENERATOR, PQ, dh_prime, fingerprint, padded, rsa_decrypt};
-use crate::session::arguments;
+use crate::query::arguments;
 use crate::state::Shared;
 
 type Nonces = ([u8; 16], [u8; 16]);

@@ -16,12 +16,14 @@ mod folder;
 mod live;
 mod message;
 mod numbers;
+mod query;
 mod session;
 mod shape;
 mod sim;
 mod state;
 mod transport;
 mod world;
+mod world_check;
 mod world_file;
 
 pub use content::{Content, OpenFile};

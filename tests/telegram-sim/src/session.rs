@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use grammers_tl_types::{Deserializable, Serializable, enums, functions, name_for_id, types};
+use grammers_tl_types::{Deserializable, Serializable, enums, name_for_id, types};
 use tokio::time::{Instant, sleep_until};
 
 use crate::call::{self, Call, Outcome};
@@ -232,92 +232,4 @@ fn fault_of_id(id: i64) -> Option<i32> {
     } else {
         None
     }
-}
-
-/// A method's name and its arguments, as a call is answered by.
-pub(crate) struct Query<'a> {
-    pub(crate) method: &'static str,
-    pub(crate) arguments: &'a [u8],
-    pub(crate) layer: Option<i32>,
-}
-
-/// Takes the wrappers off a call: layer, connection set-up, ordering, take-out.
-pub(crate) fn unwrap(body: &[u8]) -> Result<Query<'_>, Malformed> {
-    let mut fields = Fields(body);
-    let mut layer = None;
-    // A client nests three or so.
-    for _ in 0..16 {
-        let method = name_for_id(fields.u32()?);
-        match method {
-            "invokeWithLayer" => layer = Some(fields.i32()?),
-            "initConnection" => skip_init_connection(&mut fields)?,
-            "invokeWithoutUpdates" => {}
-            "invokeAfterMsg" | "invokeWithTakeout" => {
-                fields.i64()?;
-            }
-            "invokeAfterMsgs" => {
-                fields.u32()?;
-                let count = fields.u32()? as usize;
-                fields.take(count.checked_mul(8).ok_or(Malformed)?)?;
-            }
-            "invokeWithMessagesRange" => {
-                fields.take(12)?;
-            }
-            _ => return Ok(Query { method, arguments: fields.0, layer }),
-        }
-    }
-    Err(Malformed)
-}
-
-/// Skips the fields of `initConnection` up to its query. Written out because the schema's type nests a JSON value, and
-/// reading that recursively would let a stranger choose the depth of the stack.
-fn skip_init_connection(fields: &mut Fields<'_>) -> Result<(), Malformed> {
-    let flags = fields.u32()?;
-    fields.i32()?;
-    for _ in 0..6 {
-        fields.bytes()?;
-    }
-    if flags & 1 != 0 {
-        fields.u32()?;
-        fields.bytes()?;
-        fields.i32()?;
-    }
-    if flags & 2 != 0 {
-        skip_json(fields)?;
-    }
-    Ok(())
-}
-
-fn skip_json(fields: &mut Fields<'_>) -> Result<(), Malformed> {
-    let mut values: u64 = 1;
-    while values > 0 {
-        values -= 1;
-        match name_for_id(fields.u32()?) {
-            "jsonNull" => {}
-            "jsonBool" => drop(fields.u32()?),
-            "jsonNumber" => drop(fields.i64()?),
-            "jsonString" => drop(fields.bytes()?),
-            "jsonArray" | "jsonObject" => {
-                fields.u32()?;
-                values += u64::from(fields.u32()?);
-            }
-            "jsonObjectValue" => {
-                fields.bytes()?;
-                values += 1;
-            }
-            _ => return Err(Malformed),
-        }
-    }
-    Ok(())
-}
-
-/// Reads a method's arguments.
-pub(crate) fn arguments<F: Deserializable>(body: &[u8]) -> Result<F, Malformed> {
-    let mut cursor = grammers_tl_types::Cursor::from_slice(body);
-    F::deserialize(&mut cursor).map_err(|_| Malformed)
-}
-
-/// What the rules of faults and counters want to know about a getFile call.
-pub(crate) fn file_question(query: &Query<'_>) -> Option<functions::upload::GetFile> {
-    (query.method == "upload.getFile").then(|| arguments(query.arguments).ok()).flatten()
 }

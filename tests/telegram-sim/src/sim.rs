@@ -114,6 +114,7 @@ impl Sim {
     /// # Errors
     /// As [`Sim::start`].
     pub fn start_on(world: World, shape: Shape, base_port: u16) -> Result<Self, SimError> {
+        world.check().map_err(SimError::World)?;
         let io = |what: &str| {
             let what = what.to_owned();
             move |source| SimError::Io { what, source }

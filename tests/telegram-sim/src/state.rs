@@ -23,10 +23,9 @@ const SALT_SECONDS: i32 = 1800;
 /// Sessions remembered per key; more than any client keeps alive.
 const SESSIONS: usize = 256;
 
-/// A key that some data-centre knows.
+/// A key that some data-centre knows, and who it belongs to.
 pub(crate) struct KeyEntry {
     pub(crate) key: AuthKey,
-    pub(crate) dc: i32,
     state: Mutex<KeyState>,
 }
 
@@ -45,9 +44,9 @@ struct KeyState {
 }
 
 impl KeyEntry {
-    fn new(bytes: [u8; 256], dc: i32, account: Option<usize>) -> Arc<Self> {
+    fn new(bytes: [u8; 256], account: Option<usize>) -> Arc<Self> {
         let state = Mutex::new(KeyState { account, ..KeyState::default() });
-        Arc::new(Self { key: AuthKey::new(bytes), dc, state })
+        Arc::new(Self { key: AuthKey::new(bytes), state })
     }
 
     /// Who is signed in with this key, and whether by an imported authorization.
@@ -88,6 +87,7 @@ impl KeyEntry {
         true
     }
 
+    /// Remembers the layer a client said it speaks. All clients tried so far take the objects of the newest one.
     pub(crate) fn set_layer(&self, layer: i32) {
         self.state.lock().layer = layer;
     }
@@ -190,7 +190,7 @@ impl Shared {
             for &dc in &world.data_centres {
                 let at_home = dc == account.home_dc || account.authorized_dcs.contains(&dc);
                 let bytes = derive::auth_key(world.seed, account.user_id, dc);
-                let entry = KeyEntry::new(bytes, dc, at_home.then_some(index));
+                let entry = KeyEntry::new(bytes, at_home.then_some(index));
                 keys.insert((dc, entry.key.id()), entry);
             }
         }
@@ -219,7 +219,7 @@ impl Shared {
 
     /// Takes in a key that was agreed on by exchange, along with the first salt.
     pub(crate) fn add_key(&self, dc: i32, bytes: [u8; 256], salt: i64) {
-        let entry = KeyEntry::new(bytes, dc, None);
+        let entry = KeyEntry::new(bytes, None);
         entry.state.lock().agreed_salt = Some(salt);
         self.keys.write().insert((dc, entry.key.id()), entry);
     }

@@ -209,3 +209,104 @@ impl Encoder {
         packet.split_off(start)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use grammers_crypto::DequeBuffer;
+    use grammers_mtproto::transport::{Abridged, Error, Full, Intermediate, Obfuscated, Transport};
+
+    use super::*;
+
+    fn clients() -> Vec<(&'static str, Box<dyn Transport>)> {
+        vec![
+            ("full", Box::new(Full::new())),
+            ("abridged", Box::new(Abridged::new())),
+            ("intermediate", Box::new(Intermediate::new())),
+            ("obfuscated abridged", Box::new(Obfuscated::new(Abridged::new()))),
+            ("obfuscated intermediate", Box::new(Obfuscated::new(Intermediate::new()))),
+        ]
+    }
+
+    fn body(length: usize) -> Vec<u8> {
+        (0..length).map(|index| (index * 7) as u8).collect()
+    }
+
+    #[test]
+    fn packets_go_through_in_both_directions() {
+        for (name, mut client) in clients() {
+            let mut decoder = Decoder::default();
+            let mut encoder = None;
+            for length in [12, 16, 508, 504, 512, 40_000, 600_000] {
+                let mut buffer = DequeBuffer::with_capacity(length, 128);
+                buffer.extend(body(length));
+                client.pack(&mut buffer);
+                let sent = buffer[..].to_vec();
+                // A few bytes at a time at first, so that every boundary is crossed.
+                for (index, piece) in sent.chunks(if length < 1000 { 3 } else { 10_000 }).enumerate() {
+                    assert_eq!(decoder.next(), Ok(None), "{name}, length {length}, piece {index}");
+                    decoder.push(piece);
+                }
+                assert_eq!(decoder.next(), Ok(Some(body(length))), "{name}, length {length}");
+                let encoder = encoder.get_or_insert_with(|| decoder.encoder().unwrap().unwrap());
+                let mut packet = vec![0; PREFIX];
+                packet.extend(body(length));
+                let start = encoder.frame(&mut packet);
+                let mut frame = packet.split_off(start);
+                let unpacked = client.unpack(&mut frame).unwrap();
+                assert_eq!(frame[unpacked.data_range], body(length), "{name}, length {length}");
+                assert_eq!(unpacked.next_offset, frame.len());
+            }
+            let mut error = encoder.unwrap().error(404);
+            assert_eq!(client.unpack(&mut error), Err(Error::BadStatus { status: 404 }), "{name}");
+        }
+    }
+
+    #[test]
+    fn padded_packets_keep_their_padding_for_the_cipher_to_cut() {
+        let mut decoder = Decoder::default();
+        decoder.push(&[0xdd; 4]);
+        decoder.push(&[7, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7]);
+        assert_eq!(decoder.next(), Ok(Some(vec![1, 2, 3, 4, 5, 6, 7])));
+        let mut packet = vec![0; PREFIX];
+        packet.extend(body(64));
+        let start = decoder.encoder().unwrap().unwrap().frame(&mut packet);
+        let frame = &packet[start..];
+        assert_eq!(frame[..4], ((frame.len() - 4) as u32).to_le_bytes());
+        assert_eq!(frame[4..68], body(64));
+        assert!(frame.len() - 68 < 16);
+    }
+
+    #[test]
+    fn what_is_not_a_transport_is_refused() {
+        let huge = 0x7fff_fff0_u32.to_le_bytes();
+        let mut wrong_checksum = vec![16, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4];
+        wrong_checksum.extend([0; 4]);
+        let table = [
+            (
+                b"GET / HTTP/1.1\r\nHost: a.very.long.name.so.that.sixty.four.bytes.are.reached\r\n\r\n".to_vec(),
+                TransportError::Unknown,
+            ),
+            (vec![0x16; 80], TransportError::Unknown),
+            ([&[0xee; 4][..], &huge].concat(), TransportError::Length(0x7fff_fff0)),
+            (vec![3, 0, 0, 0, 0, 0, 0, 0, 9, 9, 9, 9], TransportError::Length(3)),
+            (wrong_checksum, TransportError::Checksum),
+        ];
+        for (bytes, expected) in table {
+            let mut decoder = Decoder::default();
+            decoder.push(&bytes);
+            assert_eq!(decoder.next(), Err(expected), "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn a_packet_out_of_sequence_is_refused() {
+        let mut buffer = DequeBuffer::with_capacity(64, 64);
+        buffer.extend(body(16));
+        Full::new().pack(&mut buffer);
+        let mut decoder = Decoder::default();
+        decoder.push(&buffer[..]);
+        decoder.push(&buffer[..]);
+        assert_eq!(decoder.next(), Ok(Some(body(16))));
+        assert_eq!(decoder.next(), Err(TransportError::Sequence));
+    }
+}

@@ -6,7 +6,7 @@ use super::objects::View;
 use super::{Answered, Context, object};
 use crate::call::{Answer, Call, Refusal};
 use crate::derive;
-use crate::session::arguments;
+use crate::query::arguments;
 use crate::state::Export;
 use crate::world::Account;
 

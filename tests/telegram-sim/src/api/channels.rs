@@ -7,7 +7,7 @@ use super::{Answered, Context, object};
 use crate::call::Refusal;
 use crate::live::LiveChannel;
 use crate::message::Malformed;
-use crate::session::arguments;
+use crate::query::arguments;
 
 pub(super) fn get_channels(context: &Context<'_>, body: &[u8]) -> Answered {
     let asked: Vec<Named> = arguments(body)?;

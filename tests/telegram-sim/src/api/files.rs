@@ -10,7 +10,7 @@ use super::{Answered, Context, object};
 use crate::call::{Answer, Refusal};
 use crate::content::Content;
 use crate::live::{LiveDocument, ReferenceFault};
-use crate::session::arguments;
+use crate::query::arguments;
 
 const KIB: i64 = 1024;
 /// Longest part, and the block that a part must not cross.

@@ -7,7 +7,7 @@ use super::objects::View;
 use super::{Answered, Context, object};
 use crate::live::{Live, LiveChannel, LiveMessage};
 use crate::message::Malformed;
-use crate::session::arguments;
+use crate::query::arguments;
 
 /// Most messages in one answer.
 const PAGE: usize = 100;

@@ -18,7 +18,7 @@ pub(crate) use self::files::write_file;
 use self::objects::View;
 use crate::call::{Answer, Call, Caller, Refusal};
 use crate::live::Live;
-use crate::session::Query;
+use crate::query::Query;
 
 /// What a method gets to see.
 pub(crate) struct Context<'a> {

@@ -9,7 +9,7 @@ use crate::call::Refusal;
 use crate::clock::unix_now;
 use crate::live::{Forward, Live, LiveMessage};
 use crate::message::{Fields, Malformed};
-use crate::session::arguments;
+use crate::query::arguments;
 use crate::world::Document;
 
 pub(super) fn send_media(context: &Context<'_>, body: &[u8]) -> Answered {

@@ -4,7 +4,7 @@ use grammers_tl_types::{Serializable, enums, functions};
 
 use super::{Answered, Context};
 use crate::call::{Answer, Refusal};
-use crate::session::arguments;
+use crate::query::arguments;
 
 /// Longest part; a part's length also has to divide it.
 const MAX_PART: usize = 512 * 1024;

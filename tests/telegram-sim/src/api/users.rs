@@ -4,7 +4,7 @@ use grammers_tl_types::{enums, functions, types};
 
 use super::{Answered, Context, object};
 use crate::call::Refusal;
-use crate::session::arguments;
+use crate::query::arguments;
 
 fn id_of(context: &Context<'_>, user: &enums::InputUser) -> i64 {
     match user {
