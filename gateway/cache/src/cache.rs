@@ -104,7 +104,11 @@ impl Cache {
                     let (answer, asking) = watch::channel(None);
                     entry.asking = Some(asking.clone());
                     // A task of its own: whoever asked first may leave, the others still get the answer.
-                    tokio::spawn(Self::describe(self.shared.clone(), id, answer));
+                    let (shared, mark) = (self.shared.clone(), self.shared.work());
+                    tokio::spawn(async move {
+                        Self::describe(shared, id, answer).await;
+                        drop(mark);
+                    });
                     asking
                 }
             }
@@ -161,7 +165,7 @@ impl Cache {
         self.shared.counters.snapshot()
     }
 
-    /// Returns once no fill is running and no slice is being checked or cleared.
+    /// Returns once no fill is running, no slice is being checked or cleared, and no question to the origin is open.
     pub async fn idle(&self) {
         self.shared.idle().await;
     }

@@ -199,8 +199,7 @@ impl<H: Clone> Claims<H> {
             return Step::Verify;
         }
         let Some(at) = self.runs.iter().position(|run| run.from <= slice && slice < run.end) else {
-            let size = self.run_size(slice, ramp);
-            return Step::Start(self.stretch(slice, size, end));
+            return Step::Start(self.plan(id, slice, end, ramp));
         };
         let run = &self.runs[at];
         if slice > run.at.saturating_add(self.pace.join_distance) {
@@ -210,7 +209,7 @@ impl<H: Clone> Claims<H> {
         }
         let (handle, size) = (run.handle.clone(), run.size);
         if let Some(reader) = self.readers.get_mut(&id) {
-            reader.ramp = reader.ramp.max(size);
+            reader.ramp = size;
         }
         Step::Join(handle)
     }
@@ -225,8 +224,17 @@ impl<H: Clone> Claims<H> {
         if self.busy.contains(&missing) {
             return None;
         }
-        let size = self.run_size(missing, ramp);
-        Some(self.stretch(missing, size, end))
+        // No run ends just there: the last one was done before its reader came near, and was larger than it had to be.
+        Some(self.plan(id, missing, end, (ramp / 2).max(self.pace.first_run)))
+    }
+
+    /// The slice after the reader's, if it was on disk before the start and nobody has checked it yet. The caller checks it
+    /// and reports with `verified`, as after `Step::Verify`: a sequential reader doesn't wait at each slice then.
+    pub(crate) fn verify_ahead(&mut self, id: ReaderId) -> Option<u32> {
+        let &Reader { at: Some(at), end, .. } = self.readers.get(&id)? else { return None };
+        let next = at + 1;
+        let due = next < end && self.present.get(next) && !self.verified.get(next) && self.busy.insert(next);
+        due.then_some(next)
     }
 
     /// Claims a stretch that `step` or `ahead` named. `at` is the slice whose bytes come first.
@@ -236,11 +244,8 @@ impl<H: Clone> Claims<H> {
             self.claimed.put(slice, true);
             self.charge += self.weight(slice);
         }
-        let size = slices.end.saturating_sub(at).max(1);
-        if let Some(reader) = self.readers.get_mut(&leader) {
-            // A stretch cut short by a present slice says nothing about how fast its reader is.
-            reader.ramp = reader.ramp.max(size);
-        }
+        // As planned: a stretch cut short by a present slice says nothing about how fast its reader is.
+        let size = self.readers.get(&leader).map_or(self.pace.first_run, |reader| reader.ramp);
         self.runs.push(Run { id, from: slices.start, end: slices.end, at, size, handle });
         id
     }
@@ -334,13 +339,15 @@ impl<H: Clone> Claims<H> {
         first..end.max(first + 1)
     }
 
-    /// Readers that keep up with a run that ends just here get twice its size, so that the origin's window doesn't drain
-    /// between runs. A run that ended long before its reader got here was big enough: slow readers pull little ahead.
-    fn run_size(&self, first: u32, ramp: u32) -> u32 {
+    /// A stretch from `first` on. Readers that keep up with a run that ends just there get twice its size, so that the
+    /// origin's window doesn't drain between runs; others get `ramp` and pull little ahead.
+    fn plan(&mut self, id: ReaderId, first: u32, end: u32, ramp: u32) -> Range<u32> {
         let before = self.runs.iter().find(|run| run.end == first);
-        before
-            .map_or(ramp.min(self.pace.max_run), |run| run.size.max(self.pace.first_run).saturating_mul(2))
-            .min(self.pace.max_run)
+        let size = before.map_or(ramp, |run| run.size.saturating_mul(2)).min(self.pace.max_run);
+        if let Some(reader) = self.readers.get_mut(&id) {
+            reader.ramp = size;
+        }
+        self.stretch(first, size, end)
     }
 
     /// Some reader will come to what the run has yet to write, within twice its own read-ahead.

@@ -37,7 +37,10 @@ pub(crate) struct Keeper {
 impl Keeper {
     pub(crate) fn new(max_size: u64, min_free: u64) -> Self {
         let queue = Queue { sieve: Sieve::new(), slots: Vec::new(), free: Vec::new(), stale: 0 };
-        Self { queue: Mutex::new(queue), max_size, min_free, written: Count::default() }
+        let keeper = Self { queue: Mutex::new(queue), max_size, min_free, written: Count::default() };
+        // The first look is due at once.
+        keeper.written.set(FREE_CHECK);
+        keeper
     }
 
     /// Queues slices that have come to the disk.

@@ -162,7 +162,7 @@ impl Reader {
     /// One look at the claims: moves the pin, and claims what this reader has to start.
     fn look(&self, slice: u32) -> Act {
         let Some(id) = self.id else { return Act::GoDirect };
-        let mut leads = Vec::new();
+        let (mut leads, mut unverified) = (Vec::new(), None);
         let act = self.version.with(|claims, doom| {
             claims.enter(id, slice);
             let step = claims.step(id);
@@ -195,7 +195,11 @@ impl Reader {
                     }
                 }
             };
-            if let (Act::Use(_), None, Some(slices)) = (&act, doom, claims.ahead(id)) {
+            if !matches!(act, Act::Use(_)) || doom.is_some() {
+                return act;
+            }
+            unverified = claims.verify_ahead(id);
+            if let Some(slices) = claims.ahead(id) {
                 let bytes = self.version.geometry.bytes(&slices);
                 let fill = Fill::new(bytes.start);
                 let run = claims.begin(slices.clone(), slices.start, id, fill.clone());
@@ -205,6 +209,9 @@ impl Reader {
         });
         for lead in leads {
             launch(&self.shared, &self.version, lead);
+        }
+        if let Some(next) = unverified {
+            self.verify(next);
         }
         act
     }

@@ -18,13 +18,14 @@ pub enum CacheStatus {
 }
 
 impl CacheStatus {
-    /// The word operators know, as in `X-Cache-Status`.
+    /// The word for `X-Cache-Status` and logs: those that operators know, and two more. `UPDATING` is not among them: it
+    /// promises stale bytes.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Hit => "HIT",
             Self::Partial => "PARTIAL",
-            Self::Joined => "UPDATING",
+            Self::Joined => "JOINED",
             Self::Miss => "MISS",
             Self::Bypass => "BYPASS",
         }

@@ -96,6 +96,10 @@ impl World {
                 self.begin(slices, id);
             }
         }
+        if let Some(next) = self.claims.verify_ahead(id) {
+            assert!(next > at && next < end && self.written.contains(&next));
+            self.claims.verified(next, rng.random_bool(0.8));
+        }
         if let Some(slices) = self.claims.ahead(id) {
             assert!(slices.start > at && slices.end <= end);
             self.begin(slices, id);

@@ -136,6 +136,30 @@ async fn an_orphaned_transfer_is_cut_within_its_budget() {
 }
 
 #[tokio::test]
+async fn runs_double_for_a_reader_that_keeps_pace() {
+    let (folder, origin) = (tempdir().unwrap(), FakeOrigin::new(100 * SLICE));
+    let cache = open(config(folder.path()), &origin);
+    let chunks = usize::try_from(SLICE / CHUNK).unwrap();
+    let mut reader = cache.media(FILM).await.unwrap().read(range(0, 100 * SLICE));
+    let (mut at, mut start, mut size, mut gate) = (0, 0, 4, origin.gate(0));
+    for _ in 0..4 {
+        // All of the run but its last slice is out: the next one is asked for now, and is twice as long.
+        let next = start + size;
+        let later = origin.gate(next * SLICE);
+        gate.add_permits(chunks * usize::try_from(size - 1).unwrap());
+        while at < (next - 1) * SLICE {
+            at += reader.next().await.unwrap().unwrap().len() as u64;
+        }
+        size = (size * 2).min(32);
+        let wanted = range(next * SLICE, (next + size).min(100) * SLICE);
+        origin.until(|log| log.opens.last() != Some(&range(start * SLICE, next * SLICE))).await;
+        assert_eq!(origin.opens().last(), Some(&wanted));
+        gate.add_permits(chunks);
+        (start, gate) = (next, later);
+    }
+}
+
+#[tokio::test]
 async fn a_slow_reader_pulls_only_a_little_ahead() {
     let (folder, origin) = (tempdir().unwrap(), FakeOrigin::new(200 * SLICE));
     let cache = open(config(folder.path()), &origin);
