@@ -81,7 +81,7 @@ impl Cache {
             shared.map.lock().entries.insert(media, entry);
         }
         shared.counters.media.set(shared.map.lock().entries.len() as u64);
-        shared.make_room(0);
+        shared.make_room();
         Ok(Self { shared: Arc::new(shared) })
     }
 

@@ -68,6 +68,7 @@ impl CacheConfig {
             ((4 * 1024..=1024 * 1024).contains(&self.piece), "piece must be from 4 KiB to 1 MiB"),
             (self.first_run >= 1, "first_run must be at least 1"),
             (self.max_run >= self.first_run, "max_run must be at least first_run"),
+            (self.meta_ttl <= Duration::from_secs(366 * 86_400), "meta_ttl must be at most a year"),
             (self.max_open >= 1, "max_open must be at least 1"),
         ];
         rules.into_iter().find(|(good, _)| !good).map_or(Ok(()), |(_, rule)| Err(OpenError::Setting(rule)))

@@ -79,16 +79,21 @@ impl Keeper {
         }
     }
 
-    /// The books say that there is more than there may be.
-    pub(crate) fn is_over(&self, counters: &Counters) -> bool {
+    /// Books written bytes. True if `make_room` has something to do, or to look at.
+    pub(crate) fn is_due(&self, counters: &Counters, wrote: u64) -> bool {
+        self.written.add(wrote);
+        self.is_over(counters) || (self.min_free > 0 && self.written.get() >= FREE_CHECK)
+    }
+
+    fn is_over(&self, counters: &Counters) -> bool {
         counters.bytes_held.get() > self.max_size
     }
 
     /// Evicts until the cache is within its bounds, or until all that is left is in use. Returns the versions it took
     /// slices from. Blocks.
-    pub(crate) fn make_room(&self, shared: &Shared, wrote: u64) -> Vec<Arc<Version>> {
+    pub(crate) fn make_room(&self, shared: &Shared) -> Vec<Arc<Version>> {
         let mut touched: Vec<Arc<Version>> = Vec::new();
-        let mut deficit = self.deficit(shared, wrote);
+        let mut deficit = self.deficit(shared);
         while self.is_over(&shared.counters) || deficit > 0 {
             let Some(freed) = self.evict_one(shared, &mut touched) else { break };
             deficit = deficit.saturating_sub(freed);
@@ -106,8 +111,7 @@ impl Keeper {
         touched
     }
 
-    fn deficit(&self, shared: &Shared, wrote: u64) -> u64 {
-        self.written.add(wrote);
+    fn deficit(&self, shared: &Shared) -> u64 {
         if self.min_free == 0 || self.written.get() < FREE_CHECK {
             return 0;
         }

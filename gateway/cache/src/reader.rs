@@ -135,23 +135,31 @@ impl Reader {
         if self.pos >= self.until {
             self.failures = 0;
             self.until = geometry.end(slice).min(self.end);
+            // The last slice's source says nothing about this one, and the future may be dropped before there is another.
+            self.source = Source::Unknown;
         }
         let version = self.version.clone();
+        let mut act = self.look(slice);
         loop {
-            let mut settled = pin!(version.settled.notified());
-            settled.as_mut().enable();
-            match self.look(slice) {
+            match act {
                 Act::Use(Source::Disk) if !self.has_files().await => self.go_direct(),
                 Act::Use(source) => self.source = source,
                 Act::GoDirect => self.go_direct(),
                 Act::Fail(error) => return Err(error),
-                Act::Verify => {
-                    self.verify(slice);
+                Act::Verify | Act::Wait => {
+                    let mut settled = pin!(version.settled.notified());
+                    // Enlisted before the work starts, or before another look: what settles in between is not missed.
+                    settled.as_mut().enable();
+                    if matches!(act, Act::Verify) {
+                        self.verify(slice);
+                    } else {
+                        act = self.look(slice);
+                        if !matches!(act, Act::Wait) {
+                            continue;
+                        }
+                    }
                     settled.await;
-                    continue;
-                }
-                Act::Wait => {
-                    settled.await;
+                    act = self.look(slice);
                     continue;
                 }
             }

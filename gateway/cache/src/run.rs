@@ -122,8 +122,8 @@ impl Job {
             let batch = cut(batch, limit - at);
             let (back, done) = self.blocking(move || writer.write(&batch).map(|done| (writer, done))).await?;
             writer = back;
-            self.shared.counters.bytes_filled.add(writer.at - at);
             self.publish(writer.at, &done);
+            self.wrote(writer.at - at).await;
         }
     }
 
@@ -138,9 +138,9 @@ impl Job {
             let batch = body.gather(bytes.end - at).await?;
             let (shared, files) = (self.shared.clone(), files.clone());
             let end = self.blocking(move || shared.write_all(&files, &batch, at)).await?;
-            self.shared.counters.bytes_filled.add(end - at);
+            self.publish(end, &[]);
+            self.wrote(end - at).await;
             at = end;
-            self.publish(at, &[]);
         }
         let end = self.version.geometry.end(slice);
         expect(tail.wait(end - 1).await)?;
@@ -180,7 +180,7 @@ impl Job {
                 }
                 files => files,
             };
-            shared.make_room(0);
+            shared.make_room();
             files
         })
         .await
@@ -203,6 +203,20 @@ impl Job {
             .version
             .with(|claims, _| done.iter().copied().filter(|&slice| claims.complete(self.run, slice)).collect());
         self.shared.keeper.insert(&self.version, &queue);
+    }
+
+    /// Books bytes and makes room for them. After they were published: viewers don't wait for holes to be punched, the next
+    /// write does.
+    async fn wrote(&self, bytes: u64) {
+        self.shared.counters.bytes_filled.add(bytes);
+        if self.shared.keeper.is_due(&self.shared.counters, bytes) {
+            let shared = self.shared.clone();
+            let room = move || {
+                shared.make_room();
+                Ok(())
+            };
+            self.blocking(room).await.ok();
+        }
     }
 
     async fn blocking<R: Send + 'static>(
@@ -247,8 +261,7 @@ impl Writer {
     /// Writes chunks, and returns the slices that this made whole. Blocks.
     fn write(&mut self, batch: &[Bytes]) -> io::Result<Vec<u32>> {
         let geometry = self.version.geometry;
-        let start = self.at;
-        let end = self.shared.write_all(&self.files, batch, start)?;
+        self.shared.write_all(&self.files, batch, self.at)?;
         let mut done = Vec::new();
         for chunk in batch {
             let mut rest = chunk.as_ref();
@@ -269,7 +282,6 @@ impl Writer {
                 }
             }
         }
-        self.shared.make_room(end - start);
         Ok(done)
     }
 }

@@ -175,9 +175,9 @@ impl Shared {
         }
     }
 
-    /// Brings the cache back within its bounds after `wrote` more bytes. Blocks.
-    pub(crate) fn make_room(&self, wrote: u64) {
-        let touched = self.keeper.make_room(self, wrote);
+    /// Brings the cache back within its bounds. Blocks.
+    pub(crate) fn make_room(&self) {
+        let touched = self.keeper.make_room(self);
         self.drop_empty(touched);
     }
 
