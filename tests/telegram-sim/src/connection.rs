@@ -26,7 +26,7 @@ const PIECE: usize = 16 * 1024;
 /// What the wire is told to do.
 pub(crate) enum Send {
     /// Speak this transport; comes before anything else.
-    Speak(Encoder),
+    Speak(Box<Encoder>),
     /// A packet, with room for the transport's header in front, that counts against this account's width.
     Packet { packet: Vec<u8>, account: Option<usize>, manner: Manner },
     /// A transport error; the connection closes.
@@ -121,7 +121,7 @@ async fn take_packets(
 ) -> Result<(), Closed> {
     if !*spoken && let Some(encoder) = decoder.encoder().map_err(|error| Closed(error.to_string()))? {
         *spoken = true;
-        wire.send(Send::Speak(encoder)).await;
+        wire.send(Send::Speak(Box::new(encoder))).await;
     }
     while let Some(packet) = decoder.next().map_err(|error| Closed(error.to_string()))? {
         session.take(packet).await?;

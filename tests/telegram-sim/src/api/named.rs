@@ -40,9 +40,9 @@ impl Named {
     pub(super) fn find<'a>(self, context: &Context<'_>, live: &'a Live) -> Result<&'a LiveChannel, Refusal> {
         let account = &context.caller.account;
         let channel = live.channels.get(&self.id).ok_or_else(|| Refusal::bad("CHANNEL_INVALID"))?;
-        let hash_is_good = self.access_hash == channel.access_hash(live.seed, account.user_id);
         // Bots may leave the hash out.
-        if !hash_is_good && !(account.bot && self.access_hash == 0) {
+        let left_out = account.bot && self.access_hash == 0;
+        if !left_out && self.access_hash != channel.access_hash(live.seed, account.user_id) {
             return Err(Refusal::bad("CHANNEL_INVALID"));
         }
         if channel.is_seen_by(account) { Ok(channel) } else { Err(Refusal::bad("CHANNEL_PRIVATE")) }

@@ -56,7 +56,8 @@ pub(super) fn claim(context: &Context<'_>, file: &enums::InputFile) -> Result<(S
         let bytes = upload.parts.get(&part).ok_or_else(|| Refusal::bad(&format!("FILE_PART_{part}_MISSING")))?;
         let last = part + 1 == parts;
         // All but the last are of one length, which divides the longest there may be.
-        if !last && (bytes.len() != size || size % 1024 != 0 || MAX_PART % size != 0) || bytes.len() > size {
+        let whole = bytes.len() == size && size.is_multiple_of(1024) && MAX_PART.is_multiple_of(size);
+        if bytes.len() > size || !(last || whole) {
             return Err(Refusal::bad("FILE_PART_SIZE_INVALID"));
         }
         joined.extend_from_slice(bytes);

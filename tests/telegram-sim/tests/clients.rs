@@ -1,5 +1,6 @@
-//! Telethon, from PyPI and unmodified, signs in, lists, fetches and downloads: with seeded keys and with the full key
-//! exchange, at home and abroad.
+//! Telethon and Kurigram, from PyPI and unmodified, sign in, list, fetch and download: with seeded keys and with the
+//! full key exchange, at home and abroad.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a check that can't go on stops")]
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -46,8 +47,12 @@ fn python() -> PathBuf {
     PathBuf::from(String::from_utf8(output.stdout).unwrap().trim())
 }
 
-/// Runs the check; returns what Telethon saw.
+/// Runs a check with Telethon; returns what it saw.
 fn check(sim: &Sim, account: &str, transport: &str, sign_in: Value) -> Value {
+    check_with("telethon_check.py", sim, account, transport, sign_in)
+}
+
+fn check_with(script: &str, sim: &Sim, account: &str, transport: &str, sign_in: Value) -> Value {
     let seed = sim.seeds().into_iter().find(|seed| seed.account == account).unwrap();
     let address = sim.dc_addr(seed.home_dc).unwrap();
     let mut job = json!({
@@ -62,6 +67,8 @@ fn check(sim: &Sim, account: &str, transport: &str, sign_in: Value) -> Value {
         "user": !seed.bot,
         "username": "films",
         "channel": CHANNEL,
+        "chat": -1_000_000_000_000 - CHANNEL,
+        "user_id": seed.user_id,
         "messages": [2, 3],
     });
     let fields = sign_in.as_object().cloned().unwrap();
@@ -69,7 +76,7 @@ fn check(sim: &Sim, account: &str, transport: &str, sign_in: Value) -> Value {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("job.json");
     serde_json::to_writer(std::fs::File::create(&path).unwrap(), &job).unwrap();
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("clients/telethon_check.py");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("clients").join(script);
     let output = Command::new(python()).arg(script).arg(&path).output().unwrap();
     assert!(output.status.success(), "{transport}: {}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&output.stdout).unwrap()
@@ -121,5 +128,17 @@ fn a_user_signs_in_with_phone_and_code_after_the_key_exchange() {
     let sign_in = json!({ "phone": "999660000001", "code": "12345" });
     let seen = check(&sim, "user-1", "abridged", sign_in);
     assert_eq!(seen["dialogs"], json!([[CHANNEL, "Films"]]));
+    assert_downloads(&seen);
+}
+
+#[test]
+fn kurigram_with_a_seeded_key_lists_and_downloads() {
+    let sim = Sim::start(world()).unwrap();
+    let seen = check_with("kurigram_check.py", &sim, "user-1", "abridged", auth_key(&sim, "user-1"));
+    assert_eq!(seen["me"], 5_000_000_001_i64);
+    assert_eq!(seen["dialogs"], json!([-1_001_700_000_001_i64]));
+    assert_eq!(seen["history"], json!([5, 3, 2, 1]));
+    assert_downloads(&seen);
+    let seen = check_with("kurigram_check.py", &sim, "bot-1", "abridged", auth_key(&sim, "bot-1"));
     assert_downloads(&seen);
 }
