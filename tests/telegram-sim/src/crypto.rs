@@ -3,9 +3,11 @@
 //! `grammers_crypto` has the client's half only: it encrypts with the client's part of the key and decrypts with the
 //! server's. A server does the opposite, so the key derivation is written out here and only AES-IGE is borrowed.
 
-use grammers_crypto::aes::{ige_decrypt, ige_encrypt};
+use grammers_crypto::aes::ige_decrypt;
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
+
+use crate::ige;
 
 /// Bytes in front of the ciphertext: key id and message key.
 pub(crate) const HEADER: usize = 24;
@@ -83,7 +85,7 @@ impl AuthKey {
         buffer.extend_from_slice(&padding[..count]);
         let msg_key = self.msg_key(&buffer[body..], 8);
         let (key, iv) = self.derive(&msg_key, 8);
-        ige_encrypt(&mut buffer[body..], &key, &iv);
+        ige::encrypt(&mut buffer[body..], &key, &iv);
         buffer[start..start + 8].copy_from_slice(&self.id.to_le_bytes());
         buffer[start + 8..body].copy_from_slice(&msg_key);
     }

@@ -2,7 +2,7 @@
 //!
 //! One per connection. Anything out of order or wrong ends it, and the connection gets 404, as on a real data-centre.
 
-use grammers_crypto::aes::{ige_decrypt, ige_encrypt};
+use grammers_crypto::aes::ige_decrypt;
 use grammers_crypto::generate_key_data_from_nonce;
 use grammers_tl_types::{Cursor, Deserializable, Serializable, enums, functions, name_for_id, types};
 use num_bigint::BigUint;
@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 
 use crate::clock::unix_now;
 use crate::crypto::AuthKey;
+use crate::ige;
 use crate::message::Fields;
 use crate::numbers::{DH_GENERATOR, PQ, dh_prime, fingerprint, padded, rsa_decrypt};
 use crate::query::arguments;
@@ -92,7 +93,7 @@ impl Exchange {
         encrypted_answer.extend_from_slice(&answer);
         encrypted_answer.resize(encrypted_answer.len().next_multiple_of(16), 0);
         let (key, iv) = generate_key_data_from_nonce(&server_nonce, &new_nonce);
-        ige_encrypt(&mut encrypted_answer, &key, &iv);
+        ige::encrypt(&mut encrypted_answer, &key, &iv);
         *self = Self::Offered { nonces, new_nonce, secret };
         Some(enums::ServerDhParams::Ok(types::ServerDhParamsOk { nonce, server_nonce, encrypted_answer }).to_bytes())
     }
