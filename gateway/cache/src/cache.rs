@@ -150,10 +150,8 @@ impl Cache {
                 self.shared.keeper.retire(version);
             }
         }
-        let shared = self.shared.clone();
-        let deleted =
-            tokio::task::spawn_blocking(move || taken.iter().for_each(|version| shared.delete(version))).await;
-        if deleted.is_err() {
+        let deleted = self.shared.blocking(move |shared| taken.iter().for_each(|version| shared.delete(version)));
+        if deleted.await.is_err() {
             tracing::warn!("a purge was cut off before its files were deleted");
         }
         purged
@@ -184,7 +182,7 @@ impl Cache {
                 entry.asking.is_none() && !fresh && !entry.version.as_ref().is_some_and(used)
             });
             let versions: Vec<_> = useless.filter_map(|(_, entry)| entry.version).collect();
-            self.shared.background(move |shared| versions.iter().for_each(|it| shared.discard(it, Doom::Dropped)));
+            self.shared.blocking(move |shared| versions.iter().for_each(|it| shared.discard(it, Doom::Dropped)));
             map.sweep_at = map.entries.len() * 2;
         }
         map.entries.entry(id).or_default()
@@ -223,11 +221,10 @@ impl Cache {
             settled
         };
         // Before the answer: a handle of the new version must not find the old one's bytes on the books.
-        if let Some(old) = old {
-            let shared = shared.clone();
-            if tokio::task::spawn_blocking(move || shared.discard(&old, Doom::Changed)).await.is_err() {
-                tracing::warn!(media = %id, "an old version was not deleted");
-            }
+        if let Some(old) = old
+            && shared.blocking(move |shared| shared.discard(&old, Doom::Changed)).await.is_err()
+        {
+            tracing::warn!(media = %id, "an old version was not deleted");
         }
         answer.send_replace(Some(told));
     }

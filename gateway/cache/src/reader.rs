@@ -28,6 +28,8 @@ enum Source {
     Disk,
     Fill(Arc<Fill>),
     Direct(Direct),
+    /// From nowhere any more.
+    Failed(ReadError),
 }
 
 /// What a reader does after looking at the claims.
@@ -90,20 +92,30 @@ impl Reader {
     /// The next piece, of at most `piece` bytes; `None` after the last. Dropping the future loses nothing.
     ///
     /// # Errors
-    /// [`ReadError`]. The range is then not whole, and never will be by this reader.
+    /// [`ReadError`]. The range is then not whole, and never will be by this reader: asked again, it says the same.
     pub async fn next(&mut self) -> Result<Option<Bytes>, ReadError> {
+        let next = self.advance().await;
+        if let Err(error) = next {
+            self.source = Source::Failed(error);
+            self.leave();
+        }
+        next
+    }
+
+    async fn advance(&mut self) -> Result<Option<Bytes>, ReadError> {
         while self.pos < self.end {
             let found = match &mut self.source {
                 Source::Direct(direct) => {
                     let next = direct.next(&self.shared).await;
                     if next == Err(ReadError::Changed) {
                         let version = self.version.clone();
-                        self.shared.background(move |shared| shared.discard(&version, Doom::Changed));
+                        self.shared.blocking(move |shared| shared.discard(&version, Doom::Changed));
                     }
                     let piece = next?;
                     self.pos += piece.len() as u64;
                     return Ok(Some(piece));
                 }
+                Source::Failed(error) => return Err(*error),
                 _ if self.pos >= self.until => None,
                 Source::Unknown => None,
                 Source::Disk => Some(Reach::Bytes(self.until - self.pos)),
@@ -227,7 +239,7 @@ impl Reader {
     /// Checks a slice from before the start. In a task: the reader may leave, others wait for the outcome.
     fn verify(&self, slice: u32) {
         let version = self.version.clone();
-        self.shared.background(move |shared| {
+        self.shared.blocking(move |shared| {
             let geometry = version.geometry;
             let intact = shared.files(&version, false).and_then(|files| {
                 let intact = shared.store.is_intact(&files, geometry, slice).inspect_err(|e| shared.disk_error(e));
@@ -276,8 +288,8 @@ impl Reader {
             self.shared.counters.bytes_read.add(got as u64);
             return Some(buffer.freeze(got));
         }
-        let (shared, at, ahead) = (self.shared.clone(), self.pos, self.until);
-        let read = tokio::task::spawn_blocking(move || {
+        let (at, ahead) = (self.pos, self.until);
+        let read = self.shared.blocking(move |shared| {
             let done = shared.store.read(&files, buffer.as_mut(), at, ahead);
             done.inspect_err(|error| shared.disk_error(error)).map(|()| buffer)
         });
@@ -301,9 +313,9 @@ impl Reader {
             self.files = self.version.files_at_hand();
         }
         if self.files.is_none() {
-            let (shared, version) = (self.shared.clone(), self.version.clone());
-            let opened = tokio::task::spawn_blocking(move || shared.files(&version, false)).await;
-            self.files = opened.ok().and_then(Result::ok);
+            let version = self.version.clone();
+            let opened = self.shared.blocking(move |shared| shared.files(&version, false));
+            self.files = opened.await.ok().and_then(Result::ok);
         }
         self.files.is_some()
     }

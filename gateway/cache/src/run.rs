@@ -58,12 +58,8 @@ pub(crate) fn launch(shared: &Arc<Shared>, version: &Arc<Version>, lead: Lead) {
         };
         match job.outcome {
             Err(Failure::Origin(OriginError::Changed)) => {
-                let (shared, version) = (job.shared.clone(), job.version.clone());
-                let discard = move || {
-                    shared.discard(&version, Doom::Changed);
-                    Ok(())
-                };
-                job.blocking(discard).await.ok();
+                let version = job.version.clone();
+                job.shared.blocking(move |shared| shared.discard(&version, Doom::Changed)).await.ok();
             }
             Err(Failure::Origin(OriginError::Gone | OriginError::NotFound)) => job.shared.distrust(job.version.media),
             _ => {}
@@ -84,7 +80,6 @@ struct Job {
 
 /// Writes bytes in order, and seals each slice that it has seen from its first byte to its last.
 struct Writer {
-    shared: Arc<Shared>,
     version: Arc<Version>,
     files: Arc<Files>,
     at: u64,
@@ -100,7 +95,6 @@ impl Job {
         // A changed media outranks a disk fault.
         let mut body = body?;
         let mut writer = Box::new(Writer {
-            shared: self.shared.clone(),
             version: self.version.clone(),
             files: files?,
             at: bytes.start,
@@ -120,7 +114,8 @@ impl Job {
                 return Ok(());
             }
             let batch = cut(batch, limit - at);
-            let (back, done) = self.blocking(move || writer.write(&batch).map(|done| (writer, done))).await?;
+            let (back, done) =
+                self.blocking(move |shared| writer.write(shared, &batch).map(|done| (writer, done))).await?;
             writer = back;
             self.publish(writer.at, &done);
             self.wrote(writer.at - at).await;
@@ -136,16 +131,17 @@ impl Job {
         let mut at = bytes.start;
         while at < bytes.end {
             let batch = body.gather(bytes.end - at).await?;
-            let (shared, files) = (self.shared.clone(), files.clone());
-            let end = self.blocking(move || shared.write_all(&files, &batch, at)).await?;
+            let files = files.clone();
+            let end = self.blocking(move |shared| shared.write_all(&files, &batch, at)).await?;
             self.publish(end, &[]);
             self.wrote(end - at).await;
             at = end;
         }
+        // The hive's stream is free for others while the tail takes its time.
+        drop(body);
         let end = self.version.geometry.end(slice);
         expect(tail.wait(end - 1).await)?;
-        let shared = self.shared.clone();
-        self.blocking(move || {
+        self.blocking(move |shared| {
             let checksum =
                 shared.store.checksum(&files, bytes.start..end).inspect_err(|error| shared.disk_error(error))?;
             shared.commit(&files, slice, checksum)
@@ -171,8 +167,8 @@ impl Job {
 
     /// The version's files, made if need be, and room for what is to come.
     async fn files(&self) -> Result<Arc<Files>, Failure> {
-        let (shared, version) = (self.shared.clone(), self.version.clone());
-        self.blocking(move || {
+        let version = self.version.clone();
+        self.blocking(move |shared| {
             let files = match shared.files(&version, true) {
                 Err(error) if error.kind() == io::ErrorKind::StorageFull => {
                     shared.give_up(GIVE_UP);
@@ -210,20 +206,15 @@ impl Job {
     async fn wrote(&self, bytes: u64) {
         self.shared.counters.bytes_filled.add(bytes);
         if self.shared.keeper.is_due(&self.shared.counters, bytes) {
-            let shared = self.shared.clone();
-            let room = move || {
-                shared.make_room();
-                Ok(())
-            };
-            self.blocking(room).await.ok();
+            self.shared.blocking(|shared| shared.make_room()).await.ok();
         }
     }
 
     async fn blocking<R: Send + 'static>(
         &self,
-        work: impl FnOnce() -> io::Result<R> + Send + 'static,
+        work: impl FnOnce(&Arc<Shared>) -> io::Result<R> + Send + 'static,
     ) -> Result<R, Failure> {
-        match tokio::task::spawn_blocking(work).await {
+        match self.shared.blocking(work).await {
             Ok(Ok(done)) => Ok(done),
             // Counted where it happened.
             Ok(Err(_)) => Err(Failure::Disk),
@@ -245,7 +236,7 @@ impl Drop for Job {
                 version.settle(slice);
             };
             match tokio::runtime::Handle::try_current() {
-                Ok(_) => self.shared.background(clear),
+                Ok(_) => drop(self.shared.blocking(clear)),
                 Err(_) => clear(&self.shared),
             }
         }
@@ -259,9 +250,9 @@ impl Drop for Job {
 
 impl Writer {
     /// Writes chunks, and returns the slices that this made whole. Blocks.
-    fn write(&mut self, batch: &[Bytes]) -> io::Result<Vec<u32>> {
+    fn write(&mut self, shared: &Shared, batch: &[Bytes]) -> io::Result<Vec<u32>> {
         let geometry = self.version.geometry;
-        self.shared.write_all(&self.files, batch, self.at)?;
+        shared.write_all(&self.files, batch, self.at)?;
         let mut done = Vec::new();
         for chunk in batch {
             let mut rest = chunk.as_ref();
@@ -276,7 +267,7 @@ impl Writer {
                     let checksum = self.hasher.digest();
                     self.hasher.reset();
                     if self.skip != Some(slice) {
-                        self.shared.commit(&self.files, slice, checksum)?;
+                        shared.commit(&self.files, slice, checksum)?;
                         done.push(slice);
                     }
                 }

@@ -13,6 +13,7 @@ use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::sync::{Arc, Weak};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 /// A media's metadata and the version that it names.
@@ -76,14 +77,18 @@ impl Shared {
         }
     }
 
-    /// Runs blocking work in the background; `idle` waits for it.
-    pub(crate) fn background(self: &Arc<Self>, work: impl FnOnce(&Arc<Self>) + Send + 'static) {
+    /// Runs blocking work on the pool, to its end whether or not the handle is kept; `idle` waits for it.
+    pub(crate) fn blocking<R: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Arc<Self>) -> R + Send + 'static,
+    ) -> JoinHandle<R> {
         let (shared, mark) = (self.clone(), self.work());
         tokio::task::spawn_blocking(move || {
-            work(&shared);
+            let done = work(&shared);
             drop(shared);
             drop(mark);
-        });
+            done
+        })
     }
 
     /// Marks a task as working.

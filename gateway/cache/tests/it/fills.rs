@@ -201,6 +201,27 @@ async fn a_seek_into_a_slice_gets_its_bytes_before_the_head() {
 }
 
 #[tokio::test]
+async fn a_head_that_is_done_first_waits_for_its_tail() {
+    let (folder, origin) = (tempdir().unwrap(), FakeOrigin::new(1024 * 1024));
+    let mut config = config(folder.path());
+    config.slice_size = 1024 * 1024;
+    let cache = open(config, &origin);
+    let from = 600_000 / 4096 * 4096;
+    let tail = origin.gate(from);
+    tail.add_permits(1);
+    fetch(&cache, &origin, range(600_000, 600_010)).await;
+    // The head is out, and as its transfer is over its bytes are taken.
+    origin.until(|log| log.opens.len() == 2 && log.bodies == 1).await;
+    fetch(&cache, &origin, range(0, from)).await;
+    assert_eq!(cache.stats().slices, 0);
+    tail.add_permits(1_000);
+    cache.idle().await;
+    assert_eq!(cache.stats().slices, 1);
+    fetch(&cache, &origin, range(0, 1024 * 1024)).await;
+    assert_eq!(origin.asked(), 1024 * 1024);
+}
+
+#[tokio::test]
 async fn a_failed_head_leaves_no_half_slice() {
     let (folder, origin) = (tempdir().unwrap(), FakeOrigin::new(4 * 1024 * 1024));
     let mut config = config(folder.path());
