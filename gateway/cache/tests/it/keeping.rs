@@ -1,6 +1,6 @@
 //! What stays: restarts, damage on disk, new versions, purges, metadata.
 
-use crate::support::{FILM, FakeOrigin, Film, SLICE, check, config, fetch, files, open, range};
+use crate::support::{FILM, FakeOrigin, Film, SLICE, check, config, disk_usage, fetch, files, open, range};
 use cache::{Cache, CacheStatus, OpenError, Purge};
 use slice::{MediaId, OriginError};
 use std::os::unix::fs::{FileExt, MetadataExt};
@@ -244,4 +244,39 @@ async fn a_purge_during_a_fill_ends_in_right_bytes() {
     assert_eq!((cache.stats().slices, cache.stats().bytes_held), (0, 0));
     assert!(files(folder.path(), "data").is_empty());
     fetch(&cache, &origin, wanted).await;
+}
+
+#[tokio::test]
+async fn a_film_watched_once_does_not_push_out_what_is_read_often() {
+    let (folder, origin) = (tempdir().unwrap(), FakeOrigin::new(200 * SLICE));
+    let mut config = config(folder.path());
+    config.max_size = 32 * SLICE;
+    let cache = open(config, &origin);
+    for _ in 0..3 {
+        fetch(&cache, &origin, range(0, 4 * SLICE)).await;
+        cache.idle().await;
+    }
+    // Seven times the cache's room, with the loved part asked for now and then.
+    for start in (10..190).step_by(10) {
+        fetch(&cache, &origin, range(start * SLICE, (start + 10) * SLICE)).await;
+        cache.idle().await;
+        assert_eq!(status(&cache, 0, 4 * SLICE).await, CacheStatus::Hit, "at {start}");
+        fetch(&cache, &origin, range(0, 4 * SLICE)).await;
+        assert!(cache.stats().bytes_held <= 32 * SLICE);
+        assert!(disk_usage(folder.path()) <= 36 * SLICE);
+    }
+    assert!(cache.stats().evicted >= 150);
+}
+
+#[tokio::test]
+async fn a_crowded_file_system_empties_the_cache_and_serves_on() {
+    let (folder, origin) = (tempdir().unwrap(), FakeOrigin::new(8 * SLICE));
+    filled(folder.path(), &origin, 0, 8 * SLICE).await;
+    let mut config = config(folder.path());
+    // More than any file system has.
+    config.min_free = u64::MAX / 2;
+    let cache = open(config, &origin);
+    assert_eq!((cache.stats().evicted, cache.stats().slices), (8, 0));
+    assert!(files(folder.path(), "data").is_empty(), "emptied versions leave no files");
+    fetch(&cache, &origin, range(0, 8 * SLICE)).await;
 }
