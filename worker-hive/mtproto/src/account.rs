@@ -171,7 +171,7 @@ impl Account {
         answer
     }
 
-    fn datacentre(&self, dc: i32) -> Arc<Datacentre> {
+    pub(crate) fn datacentre(&self, dc: i32) -> Arc<Datacentre> {
         let mut datacentres = self.datacentres.lock();
         Arc::clone(datacentres.entry(dc).or_insert_with(|| {
             let (changed, observe) = watch::channel(0);

@@ -42,6 +42,16 @@ impl Datacentre {
         link.call(&ready, request, deadline.saturating_duration_since(Instant::now())).await
     }
 
+    /// Panics every runner that is up.
+    #[cfg(test)]
+    pub(crate) async fn kill_runners(&self) {
+        for link in &self.links {
+            if let LinkState::Ready(ready) = link.state() {
+                link.kill_runner(&ready).await;
+            }
+        }
+    }
+
     /// Waits until at least one connection is warm, or all have failed.
     pub(crate) async fn ready(&self) -> Result<(&Link, Ready), CallFault> {
         let mut changed = self.changed.clone();

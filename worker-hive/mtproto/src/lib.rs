@@ -8,6 +8,8 @@
 //! key lives; no error, log line or `Debug` text holds a key, an access hash or a file reference.
 
 mod account;
+#[cfg(test)]
+mod against_sim;
 mod backoff;
 mod config;
 mod datacentre;

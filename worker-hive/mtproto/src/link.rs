@@ -14,12 +14,16 @@ use grammers_session::updates::UpdatesLike;
 use grammers_tl_types::functions::Ping;
 use grammers_tl_types::{Deserializable, RemoteCall, Serializable};
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout};
 use tokio_util::task::AbortOnDropHandle;
+
+/// Updates are read and thrown away as they come.
+const UPDATES_CAPACITY: NonZeroUsize = NonZeroUsize::MIN.saturating_add(63);
 
 /// What a link is doing.
 #[derive(Clone)]
@@ -121,6 +125,12 @@ impl Link {
                 Err(CallFault::Timeout)
             }
         }
+    }
+
+    /// Makes the runner panic, as a hostile answer would: the library asserts that a call has four bytes or more.
+    #[cfg(test)]
+    pub(crate) async fn kill_runner(&self, ready: &Ready) {
+        assert!(ready.handle.raw_invoke_in_dc(self.dc, vec![0]).await.is_err());
     }
 
     fn complain(&self, ready: &Ready) {
@@ -234,6 +244,7 @@ async fn establish(owner: &LinkOwner) -> Result<Connection, CallFault> {
 
 fn parameters(owner: &LinkOwner) -> ConnectionParams {
     let configured: Option<&SocketAddr> = owner.config.addresses.get(&owner.dc);
+    // Every field by name: the library's defaults would run another program to learn the system's name, at each connect.
     ConnectionParams {
         device_model: owner.config.device_model.clone(),
         system_version: owner.config.system_version.clone(),
@@ -242,6 +253,7 @@ fn parameters(owner: &LinkOwner) -> ConnectionParams {
         lang_code: owner.config.lang_code.clone(),
         use_ipv6: configured.is_some_and(SocketAddr::is_ipv6),
         retry_policy: Box::new(NoRetries),
-        ..ConnectionParams::default()
+        updates_channel_capacity: UPDATES_CAPACITY,
+        __non_exhaustive: (),
     }
 }

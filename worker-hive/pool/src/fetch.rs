@@ -77,10 +77,10 @@ impl<S: Source> Transfer<S> {
                 }
                 CallFault::ReferenceExpired if detours < DETOURS => {
                     detours += 1;
-                    match self.pool.locate(session, self.message, Freshness::After(&location)).await {
-                        Err(LocateFault::Call(fault)) => search.failed(&lease, &fault),
-                        // The next turn looks at what was found.
-                        Ok(_) | Err(_) => {}
+                    let renewed = self.pool.locate(session, self.message, Freshness::After(&location)).await;
+                    // Anything else that was found, or not found, is looked at by the next turn.
+                    if let Err(LocateFault::Call(fault)) = renewed {
+                        search.failed(&lease, &fault);
                     }
                 }
                 fault => search.failed(&lease, &fault),

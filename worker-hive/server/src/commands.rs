@@ -63,6 +63,11 @@ fn serve(config: &Config) -> Result<(), CommandError> {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let hive = Hive::start(HiveOptions::from(settings)).await?;
+        // For whoever started it: the addresses it listens on by now, with real ports.
+        writeln!(io::stdout(), "LISTEN {}", hive.address())?;
+        if let Some(admin) = hive.admin() {
+            writeln!(io::stdout(), "ADMIN {admin}")?;
+        }
         tracing::info!(listen = %hive.address(), admin = ?hive.admin(), "serving");
         let drain = tokio::select! {
             _ = terminate.recv() => true,

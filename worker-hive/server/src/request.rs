@@ -128,6 +128,8 @@ mod tests {
 
     const PATH: &str = "/v1/media/-1001/7";
 
+    type Refused<'a> = (Method, &'a str, &'a [(&'a str, &'a str)], Fault);
+
     fn headers(list: &[(&str, &str)]) -> HeaderMap {
         let mut headers = HeaderMap::new();
         for (name, value) in list {
@@ -161,7 +163,7 @@ mod tests {
 
     #[test]
     fn refuses_everything_else() {
-        let refused: &[(Method, &str, &[(&str, &str)], Fault)] = &[
+        let refused: &[Refused<'_>] = &[
             (Method::POST, PATH, &[], Fault::BadRequest),
             (Method::GET, "/v1/media/-1001/07", &[], Fault::BadRequest),
             (Method::GET, "/v1/media/-1001/7/", &[], Fault::BadRequest),

@@ -11,6 +11,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use wire::Fault as Told;
 
+type Refused<'a> = (Method, &'a str, &'a [(&'a str, &'a str)], Told);
+
 async fn rig() -> Rig {
     Rig::start(vec![Account::bot("bot", 7001)], vec![film(2, 3 * MIB), film(2, 0)]).await
 }
@@ -50,7 +52,7 @@ async fn descriptions_carry_the_whole_contract() {
 async fn every_other_request_gets_a_clear_fault() {
     let rig = rig().await;
     let good = path(1);
-    let cases: &[(Method, &str, &[(&str, &str)], Told)] = &[
+    let cases: &[Refused<'_>] = &[
         (Method::GET, &good, &[("range", "bytes=0-3145728")], Told::BadRange),
         (Method::GET, &good, &[("range", "bytes=3145728-3145729")], Told::BadRange),
         (Method::GET, &good, &[("range", "bytes=5-")], Told::BadRange),

@@ -194,7 +194,7 @@ impl Rig {
     }
 }
 
-async fn request(
+pub(crate) async fn request(
     address: SocketAddr,
     method: Method,
     path: &str,
