@@ -39,6 +39,7 @@ enum Command {
     ExpireReferences { document: Option<i64> },
     Ban { account: String, error: Option<String> },
     SpoilSalts,
+    NewKey { dc: i32 },
 }
 
 impl Sim {
@@ -100,6 +101,10 @@ impl Sim {
             Command::Ban { account, error } => {
                 self.world().ban(&account, error.as_deref()).map_err(|error| text(&error))?;
                 Ok(json!({}))
+            }
+            Command::NewKey { dc } => {
+                let key = self.world().new_key(dc).map_err(|error| text(&error))?;
+                Ok(json!({ "key": crate::derive::hex(&key) }))
             }
             Command::SpoilSalts => {
                 self.world().spoil_salts();

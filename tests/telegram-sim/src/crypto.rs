@@ -89,25 +89,6 @@ impl AuthKey {
         buffer[start..start + 8].copy_from_slice(&self.id.to_le_bytes());
         buffer[start + 8..body].copy_from_slice(&msg_key);
     }
-
-    /// Decrypts the MTProto 1.0 envelope that `auth.bindTempAuthKey` is proven with.
-    pub(crate) fn open_v1(&self, message: &[u8]) -> Option<Vec<u8>> {
-        let (header, body) = message.split_at_checked(HEADER)?;
-        if body.is_empty() || !body.len().is_multiple_of(16) || header[..8] != self.id.to_le_bytes() {
-            return None;
-        }
-        let msg_key = &header[8..];
-        let part = |from: usize, len: usize| &self.bytes[from..from + len];
-        let a = Sha1::new().chain_update(msg_key).chain_update(part(0, 32)).finalize();
-        let b = Sha1::new().chain_update(part(32, 16)).chain_update(msg_key).chain_update(part(48, 16)).finalize();
-        let c = Sha1::new().chain_update(part(64, 32)).chain_update(msg_key).finalize();
-        let d = Sha1::new().chain_update(msg_key).chain_update(part(96, 32)).finalize();
-        let key = [&a[..8], &b[8..20], &c[4..16]].concat();
-        let iv = [&a[8..20], &b[..8], &c[16..20], &d[..8]].concat();
-        let mut plaintext = body.to_vec();
-        ige_decrypt(&mut plaintext, key.as_slice().try_into().ok()?, iv.as_slice().try_into().ok()?);
-        Some(plaintext)
-    }
 }
 
 #[cfg(test)]

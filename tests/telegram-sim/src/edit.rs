@@ -97,6 +97,21 @@ impl WorldEdit<'_> {
         Ok(())
     }
 
+    /// Makes a key that a data-centre knows and nobody is signed in with: for clients that sign in themselves but
+    /// can't be given this simulation's RSA key, and so can't agree on a key of their own.
+    ///
+    /// # Errors
+    /// [`SimError::NotFound`] when there's no such data-centre.
+    pub fn new_key(&self, dc: i32) -> Result<[u8; 256], SimError> {
+        if !self.shared.live.read().data_centres.contains(&dc) {
+            return Err(SimError::NotFound(format!("data-centre {dc}")));
+        }
+        let mut key = [0; 256];
+        rand::fill(&mut key);
+        self.shared.add_key(dc, key, rand::random());
+        Ok(key)
+    }
+
     /// Makes every salt that clients hold bad, as happens to a client that was asleep for long.
     pub fn spoil_salts(&self) {
         self.shared.spoil_salts();

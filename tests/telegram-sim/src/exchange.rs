@@ -72,8 +72,8 @@ impl Exchange {
         let (sent, new_nonce) = match inner {
             enums::PQInnerData::Data(inner) => ((inner.nonce, inner.server_nonce), inner.new_nonce),
             enums::PQInnerData::Dc(inner) => ((inner.nonce, inner.server_nonce), inner.new_nonce),
-            enums::PQInnerData::Temp(inner) => ((inner.nonce, inner.server_nonce), inner.new_nonce),
-            enums::PQInnerData::TempDc(inner) => ((inner.nonce, inner.server_nonce), inner.new_nonce),
+            // Temporary keys have to be bound to a permanent one, which is left out here.
+            enums::PQInnerData::Temp(_) | enums::PQInnerData::TempDc(_) => return None,
         };
         if sent != nonces {
             return None;

@@ -27,7 +27,7 @@
 //! # What it refuses to do
 //! It never listens on anything but loopback, never talks to the outside, and doesn't judge API ids. It pushes no
 //! updates: nothing happens behind a client's back. It has no photos, chats, private messages, secret chats, CDN
-//! data-centres or two-step verification; methods it doesn't know get 400 `METHOD_INVALID`. Where Telegram's error for
+//! data-centres, temporary keys or two-step verification; methods it doesn't know get 400 `METHOD_INVALID`. Where Telegram's error for
 //! a case is unknown, the choice made is said next to the code.
 //!
 //! # Who calls it

@@ -39,8 +39,6 @@ struct KeyState {
     /// The salt that both sides know from the key exchange; good until salts are spoilt.
     agreed_salt: Option<i64>,
     sessions: VecDeque<i64>,
-    /// The permanent key that a temporary one speaks for.
-    permanent: Option<Arc<KeyEntry>>,
 }
 
 impl KeyEntry {
@@ -51,40 +49,15 @@ impl KeyEntry {
 
     /// Who is signed in with this key, and whether by an imported authorization.
     pub(crate) fn account(&self) -> Option<(usize, bool)> {
-        let permanent = {
-            let state = self.state.lock();
-            match &state.permanent {
-                None => return state.account.map(|account| (account, state.imported)),
-                Some(permanent) => Arc::clone(permanent),
-            }
-        };
-        permanent.account()
+        let state = self.state.lock();
+        state.account.map(|account| (account, state.imported))
     }
 
-    /// Signs an account in, or everybody out.
+    /// Signs an account in, or whoever is signed in out.
     pub(crate) fn sign_in(&self, account: Option<usize>, imported: bool) {
-        let permanent = {
-            let mut state = self.state.lock();
-            match &state.permanent {
-                None => {
-                    state.account = account;
-                    state.imported = imported;
-                    return;
-                }
-                Some(permanent) => Arc::clone(permanent),
-            }
-        };
-        permanent.sign_in(account, imported);
-    }
-
-    /// Lets this temporary key speak for `permanent`. Binding to a key that is itself bound is refused, so that a
-    /// chain of keys, or a ring of them, can't come about.
-    pub(crate) fn bind(&self, permanent: &Arc<KeyEntry>) -> bool {
-        if permanent.key.id() == self.key.id() || permanent.state.lock().permanent.is_some() {
-            return false;
-        }
-        self.state.lock().permanent = Some(Arc::clone(permanent));
-        true
+        let mut state = self.state.lock();
+        state.account = account;
+        state.imported = imported;
     }
 
     /// Remembers the layer a client said it speaks. All clients tried so far take the objects of the newest one.

@@ -1,10 +1,10 @@
 //! Signing in, and carrying an authorization to another data-centre.
 
-use grammers_tl_types::{Deserializable, Serializable, enums, functions, types};
+use grammers_tl_types::{enums, functions, types};
 
 use super::objects::View;
 use super::{Answered, Context, object};
-use crate::call::{Answer, Call, Refusal};
+use crate::call::{Call, Refusal};
 use crate::derive;
 use crate::query::arguments;
 use crate::state::Export;
@@ -80,24 +80,6 @@ pub(super) fn sign_in(call: &Call<'_>, body: &[u8]) -> Answered {
 pub(super) fn log_out(context: &Context<'_>) -> Answered {
     context.call.entry.sign_in(None, false);
     object(&enums::auth::LoggedOut::Out(types::auth::LoggedOut { future_auth_token: None }))
-}
-
-/// Lets a temporary key speak for a permanent one. The proof is a message that only who holds the permanent key can
-/// have encrypted, in the older form of encryption.
-pub(super) fn bind_temporary_key(call: &Call<'_>, body: &[u8]) -> Answered {
-    let asked: functions::auth::BindTempAuthKey = arguments(body)?;
-    let invalid = || Refusal::bad("ENCRYPTED_MESSAGE_INVALID");
-    let permanent = call.shared.key(call.dc, asked.perm_auth_key_id).ok_or_else(invalid)?;
-    let plaintext = permanent.key.open_v1(&asked.encrypted_message).ok_or_else(invalid)?;
-    // Sixteen random bytes, message id, sequence and length stand in front.
-    let inner = plaintext.get(32..).ok_or_else(invalid)?;
-    let enums::BindAuthKeyInner::Inner(inner) = enums::BindAuthKeyInner::from_bytes(inner).map_err(|_| invalid())?;
-    let right = inner.nonce == asked.nonce
-        && inner.perm_auth_key_id == asked.perm_auth_key_id
-        && inner.temp_auth_key_id == call.entry.key.id()
-        && inner.temp_session_id == call.session
-        && inner.expires_at == asked.expires_at;
-    if right && call.entry.bind(&permanent) { Ok(Answer::Object(true.to_bytes())) } else { Err(invalid()) }
 }
 
 fn digits(phone: &str) -> String {

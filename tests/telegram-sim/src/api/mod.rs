@@ -45,7 +45,6 @@ pub(crate) fn answer(call: &Call<'_>, caller: Option<&Caller>, query: &Query<'_>
     let body = query.arguments;
     // What a client may ask before it's signed in.
     match query.method {
-        "auth.bindTempAuthKey" => return auth::bind_temporary_key(call, body),
         "auth.importAuthorization" => return auth::import(call, body),
         "auth.importBotAuthorization" => return auth::import_bot(call, body),
         "auth.sendCode" => return auth::send_code(call, body),
