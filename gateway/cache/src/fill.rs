@@ -1,7 +1,6 @@
 //! How far a fill has come: written by its task, watched by every reader that joined it.
 
 use slice::OriginError;
-use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use tokio::sync::Notify;
@@ -79,9 +78,8 @@ impl Fill {
     pub(crate) async fn wait(&self, pos: u64) -> Reach {
         let source = self.tail.as_deref().filter(|tail| pos >= tail.start).unwrap_or(self);
         loop {
-            let mut progress = pin!(source.progress.notified());
-            // Enlisted before looking: progress made in between wakes it.
-            progress.as_mut().enable();
+            // Made before looking: it is woken by progress from here on.
+            let progress = source.progress.notified();
             if let Some(reach) = source.look(pos) {
                 return reach;
             }

@@ -12,7 +12,6 @@ use crate::store::Files;
 use crate::version::{Doom, Version};
 use bytes::Bytes;
 use slice::{ByteRange, OriginError};
-use std::pin::pin;
 use std::sync::Arc;
 
 /// Further than this into a missing slice, a reader's bytes are asked for before the slice's head.
@@ -159,9 +158,8 @@ impl Reader {
                 Act::GoDirect => self.go_direct(),
                 Act::Fail(error) => return Err(error),
                 Act::Verify | Act::Wait => {
-                    let mut settled = pin!(version.settled.notified());
-                    // Enlisted before the work starts, or before another look: what settles in between is not missed.
-                    settled.as_mut().enable();
+                    // Made before the work starts, or before another look: it is woken by what settles from here on.
+                    let settled = version.settled.notified();
                     if matches!(act, Act::Verify) {
                         self.verify(slice);
                     } else {

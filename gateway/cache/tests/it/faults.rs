@@ -1,7 +1,7 @@
 //! Bad disks: full, failing, vanishing. The viewer gets its bytes all the same.
 
-use crate::support::{FILM, FakeOrigin, SLICE, config, fetch, files, open, range};
-use cache::{DiskFault, DiskHook, DiskOp};
+use crate::support::{FILM, FakeOrigin, Fault, SLICE, check_to, config, fetch, files, open, range};
+use cache::{DiskFault, DiskHook, DiskOp, ReadError};
 use rustix::io::Errno;
 use std::collections::HashSet;
 use std::io;
@@ -138,4 +138,25 @@ async fn a_vanished_folder_is_made_again() {
     fetch(&cache, &origin, range(0, 8 * SLICE)).await;
     assert!(origin.opens().is_empty());
     assert_eq!(cache.media(FILM).await.unwrap().meta().size, 8 * SLICE);
+}
+
+#[tokio::test]
+async fn a_change_behind_a_sick_disk_is_noticed() {
+    let (folder, origin, sick) = (tempdir().unwrap(), FakeOrigin::new(8 * SLICE), Arc::new(Sick::default()));
+    let mut config = config(folder.path());
+    config.disk_hook = Some(sick.clone());
+    let cache = open(config, &origin);
+    sick.with(&[DiskOp::WriteData], Errno::IO, 0);
+    // The fill's transfer is sound, the one past the disk is of another version.
+    origin.fail_next(Fault::Long(0));
+    origin.fail_next(Fault::OtherVersion);
+    let wanted = range(0, SLICE);
+    let reader = cache.media(FILM).await.unwrap().read(wanted);
+    let (at, end) = check_to(reader, origin.film(FILM), wanted).await;
+    assert_eq!((at, end), (0, Err(ReadError::Changed)));
+    cache.idle().await;
+    assert_eq!(cache.stats().changed, 1);
+    sick.heal();
+    fetch(&cache, &origin, wanted).await;
+    assert_eq!(origin.log.borrow().describes, 2, "what was known of the media is asked for again");
 }
