@@ -7,7 +7,7 @@ use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 
 /// Longest wait for a process to say that it is up, or to end.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A process that did not do what the harness needs.
 #[derive(Debug, thiserror::Error)]
@@ -76,7 +76,7 @@ impl Process {
     /// Reads standard output up to a line that starts with `word`; gives the rest of that line.
     ///
     /// # Errors
-    /// [`ProcessError::Silent`] when the output ends or a minute passes first.
+    /// [`ProcessError::Silent`] when the output ends or twenty seconds pass first.
     pub async fn wait_for(&mut self, word: &str) -> Result<String, ProcessError> {
         let wait = async {
             while let Ok(Some(line)) = self.lines.next_line().await {

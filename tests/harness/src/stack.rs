@@ -133,7 +133,7 @@ impl Stack {
     /// When it does not come up.
     pub async fn start_hive(&mut self) -> Result<(), Failure> {
         let mut hive = start("worker-hive", "run", self.folder.path(), &[])?;
-        hive.wait_for("READY").await?;
+        hive.wait_for("LISTEN").await?;
         self.hive = Some(hive);
         Ok(())
     }
@@ -208,14 +208,14 @@ impl Stack {
         Ok(())
     }
 
-    /// One metric's value; 0 when it is not there. `name` holds its labels as the text format prints them.
+    /// One metric's value. `name` holds its labels as the text format prints them.
     ///
     /// # Errors
-    /// When the admin listener does not answer.
+    /// When the admin listener does not answer or has no such series.
     pub async fn metric(&self, name: &str) -> Result<f64, Failure> {
         let text = String::from_utf8(self.admin.ask(Method::GET, "/metrics", &[]).await?.body)?;
         let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok());
-        Ok(value.unwrap_or(0.0))
+        value.ok_or_else(|| format!("there is no metric {name}").into())
     }
 
     /// The gateway's next access-log line.
@@ -257,7 +257,7 @@ fn gateway_settings(folder: &std::path::Path) -> Toml {
         ("threads", "2".to_owned()),
         ("admin.address", "\"127.0.0.1:0\"".to_owned()),
         ("hive.address", format!("\"unix:{folder}/hive.sock\"")),
-        ("hive.token", "\"harness token\"".to_owned()),
+        ("hive.token", "\"harness-token\"".to_owned()),
         ("cache.folder", format!("\"{folder}/cache\"")),
         ("cache.min_free", "\"64MiB\"".to_owned()),
         (
@@ -279,7 +279,7 @@ fn hive_settings(sim: &Sim, folder: &std::path::Path) -> Toml {
     }
     let pairs = [
         ("listen", format!("\"unix:{folder}/hive.sock\"")),
-        ("token", "\"harness token\"".to_owned()),
+        ("token", "\"harness-token\"".to_owned()),
         ("admin.address", "\"127.0.0.1:0\"".to_owned()),
         ("store.folder", format!("\"{folder}/sessions\"")),
         ("telegram.api_id", seeds.first().map_or(1, |seed| seed.api_id).to_string()),

@@ -30,7 +30,7 @@ pub struct ParseError {
 
 /// Parses a case. Blank lines and lines that start with `#` are passed over.
 ///
-/// Words are divided by blanks; in double quotes a blank is part of the word, and `\"`, `\\`, `\r`, `\n`, `\t`, `\0` and `\xHH`
+/// Words are divided by blanks. In a word that begins with a double quote, up to the next one, a blank is part of the word, and `\"`, `\\`, `\r`, `\n`, `\t`, `\0` and `\xHH`
 /// are what they are in C.
 ///
 /// # Errors
@@ -61,7 +61,8 @@ fn words(text: &str) -> Result<Vec<String>, &'static str> {
     let mut chars = text.chars();
     while let Some(c) = chars.next() {
         match c {
-            '"' => (quoted, begun) = (!quoted, true),
+            // Inside a word a quote is itself, so that JSON and metric names need no escapes.
+            '"' if quoted || !begun => (quoted, begun) = (!quoted, true),
             '\\' if quoted => word.push(escape(&mut chars)?),
             c if c.is_whitespace() && !quoted => {
                 if begun {
@@ -106,6 +107,8 @@ mod tests {
 
     #[test]
     fn words_quotes_and_indents() {
+        let plain = parse("metric a{b=\"c\"} {\"d\":1}").unwrap();
+        assert_eq!(plain.steps[0].words, ["metric", "a{b=\"c\"}", "{\"d\":1}"]);
         let case = parse("# note\nget a \"b c\"\n  status 206\n\nraw \"x\\r\\n\\x41\\0\" \"\"\n").unwrap();
         let steps: Vec<_> = case.steps.iter().map(|step| step.words.clone()).collect();
         assert_eq!(steps, [vec!["get", "a", "b c"], vec!["raw", "x\r\nA\0", ""]]);
