@@ -16,7 +16,7 @@ test: ## everything that CI runs
 
 bench: ## side by side with nginx and with Python clients
 	@scripts/setup bench
-	@scripts/with-cargo bench --locked --package benches
+	@scripts/bench
 
 soak: ## long runs under faults: the ignored tests whose names start with soak
 	@scripts/setup test
