@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::net::tcp::OwnedWriteHalf;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::debug;
@@ -74,43 +74,51 @@ pub(crate) async fn serve(
         // Loopback connects at once; over a real network a connection costs a round trip before the first byte.
         sleep(Duration::from_millis(rtt)).await;
     }
-    let (mut reader, writer) = stream.into_split();
+    let (reader, writer) = stream.into_split();
     let (sender, receiver) = mpsc::channel(MAX_WAITING);
     let wire = Wire { sender, under_way: Arc::new(Semaphore::new(MAX_UNDER_WAY)) };
     let mut writing = tokio::spawn(write(Arc::clone(&shared), writer, receiver));
-    let mut session = Session::new(Arc::clone(&shared), dc, wire.clone());
+    let silence = reachability.clone();
+    let session = Session::new(Arc::clone(&shared), dc, wire.clone());
+    // Whichever is first: the client or a broken packet ends it, the writer has closed, or the data-centre goes down.
+    tokio::select! {
+        () = read(reader, session, wire, silence) => {}
+        _ = &mut writing => {}
+        _ = reachability.wait_for(|now| *now == Reachability::Refused) => {}
+    }
+    writing.abort();
+    shared.counters.closed(dc);
+}
+
+async fn read(
+    mut reader: OwnedReadHalf,
+    mut session: Session,
+    wire: Wire,
+    reachability: watch::Receiver<Reachability>,
+) {
     let mut decoder = Decoder::default();
-    let mut spoken = false;
+    let (mut spoken, mut silent) = (false, false);
     let mut buffer = vec![0; 64 * 1024];
     loop {
-        let now = *reachability.borrow_and_update();
-        if now == Reachability::Refused {
-            break;
-        }
         let read = tokio::select! {
-            _ = &mut writing => break,
-            changed = reachability.changed() => match changed {
-                Ok(()) => continue,
-                Err(_) => break,
-            },
-            () = sleep_until(session.deadline()) => break,
+            () = sleep_until(session.deadline()) => return,
             read = reader.read(&mut buffer) => read,
         };
         let count = match read {
-            Ok(0) | Err(_) => break,
+            Ok(0) | Err(_) => return,
             Ok(count) => count,
         };
-        if now == Reachability::Silent {
+        // A connection that fell silent stays so: with bytes missing, the rest of the stream makes no sense.
+        silent = silent || *reachability.borrow() == Reachability::Silent;
+        if silent {
             continue;
         }
         decoder.push(&buffer[..count]);
         if let Err(error) = take_packets(&mut decoder, &mut session, &wire, &mut spoken).await {
-            debug!(dc, %error, "closing a connection");
-            break;
+            debug!(%error, "closing a connection");
+            return;
         }
     }
-    writing.abort();
-    shared.counters.closed(dc);
 }
 
 async fn take_packets(

@@ -146,7 +146,7 @@ pub enum Reachability {
     Up,
     /// Connections are refused, and those that exist were closed.
     Refused,
-    /// Connections are accepted and nothing is ever answered, on those that exist neither.
+    /// Connections are accepted and nothing is answered, on those that exist neither; what fell silent stays so.
     Silent,
 }
 

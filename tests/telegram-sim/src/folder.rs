@@ -46,7 +46,7 @@ const FOREIGN: i32 = 4;
 
 impl World {
     /// Reads a folder, and the folders in it, in the order of their names; what begins with a dot is left out. Message
-    /// ids count from 2, as the first message of a channel is always its creation. Document ids follow from name, size
+    /// ids count from 2, as the first message of a channel is always its creation. Document ids follow from path, size
     /// and time of change, so that a changed file is another document even in the next run.
     ///
     /// # Errors
@@ -67,7 +67,7 @@ impl World {
                 Placement::Alternate if index % 2 == 0 => HOME,
                 Placement::Alternate | Placement::Foreign => FOREIGN,
             };
-            let document = document(path, dc, options.seed).map_err(|error| at(path, &error))?;
+            let document = document(path, folder, dc, options.seed).map_err(|error| at(path, &error))?;
             channel = channel.with_document(index as i32 + 2, document);
         }
         world.channels.push(channel);
@@ -75,10 +75,10 @@ impl World {
     }
 }
 
-fn document(path: &Path, dc: i32, seed: u64) -> io::Result<Document> {
+fn document(path: &Path, folder: &Path, dc: i32, seed: u64) -> io::Result<Document> {
     let mut document = Document::from_file(path, dc)?;
     let metadata = fs::metadata(path)?;
-    let name = derive::number(0, &document.name, &[]);
+    let name = derive::number(0, &path.strip_prefix(folder).unwrap_or(path).to_string_lossy(), &[]);
     let parts = [name, document.size as i64, metadata.mtime(), metadata.mtime_nsec()];
     document.id = (derive::number(seed, "file", &parts) & (i64::MAX >> 1)) | (1 << 60);
     document.date = i32::try_from(metadata.mtime()).unwrap_or(document.date).max(1);
@@ -109,4 +109,41 @@ fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {
 
 fn at(path: &Path, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_follow_path_size_and_time_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_600_000_000);
+        for name in ["a", "b"] {
+            fs::create_dir(at(name)).unwrap();
+            let file = fs::File::create(at(name).join("same.txt")).unwrap();
+            file.set_len(3).unwrap();
+            file.set_modified(time).unwrap();
+        }
+        let options = FolderOptions { placement: Placement::Alternate, ..FolderOptions::default() };
+        let documents = || {
+            let world = World::from_folder(folder.path(), &options).unwrap();
+            assert_eq!(world.check(), Ok(()));
+            let messages = world.channels[0].messages.iter();
+            messages.map(|message| message.document.clone().unwrap()).collect::<Vec<_>>()
+        };
+        let ids = || documents().iter().map(|document| document.id).collect::<Vec<_>>();
+        let first = documents();
+        assert_eq!((first[0].dc, first[1].dc), (2, 4));
+        assert_eq!((first[0].date, first[0].size), (1_600_000_000, 3));
+        let before = ids();
+        assert_eq!(ids(), before);
+        let file = fs::File::options().write(true).open(at("b").join("same.txt")).unwrap();
+        file.set_modified(time + std::time::Duration::from_nanos(1_000_000)).unwrap();
+        let after = ids();
+        assert_eq!(after[0], before[0]);
+        assert_ne!(after[1], before[1]);
+        assert!(World::from_folder(&at("nothing"), &options).unwrap_err().to_string().contains("nothing"));
+    }
 }

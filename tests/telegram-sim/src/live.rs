@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use crate::content::Content;
 use crate::derive;
 use crate::world::{Account, Channel, Document, EPOCH, Message, Topic, World, chat_id};
 
@@ -166,12 +167,22 @@ impl Live {
         LiveChannel { id, title, username, megagroup, topics, members, messages: all, last_id, pts: last_id + 1 }
     }
 
-    /// Stores a document and returns its id.
+    /// Stores a document and returns its id. An id it has to choose follows from what the document is, so that other
+    /// bytes have another id even in another run: caches outlive a simulation.
     pub(crate) fn add_document(&mut self, mut document: Document) -> i64 {
+        let name = derive::number(0, &document.name, &[]);
+        let content = match &document.content {
+            Content::Generated { seed } => *seed as i64,
+            Content::Bytes(bytes) => {
+                bytes.iter().fold(0, |sum: i64, byte| sum.wrapping_mul(31).wrapping_add(i64::from(*byte)))
+            }
+            Content::File(_) => i64::from(document.date),
+        };
         while document.id == 0 || self.documents.contains_key(&document.id) {
             self.made += 1;
+            let parts = [self.made, document.size as i64, name, content];
             // Like Telegram's: 62 bits, positive.
-            document.id = (derive::number(self.seed, "document", &[self.made]) & (i64::MAX >> 1)) | (1 << 60);
+            document.id = (derive::number(self.seed, "document", &parts) & (i64::MAX >> 1)) | (1 << 60);
         }
         let id = document.id;
         let generation = AtomicU32::new(1);

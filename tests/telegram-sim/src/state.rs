@@ -138,7 +138,7 @@ pub(crate) struct Upload {
 
 /// State that all connections of a simulation share.
 ///
-/// Locks are held for a few lines each and never while another is taken, so that there's no order to keep.
+/// Locks are held for a few lines each and never across an await. Where two are held, the live world's comes first.
 pub(crate) struct Shared {
     pub(crate) seed: u64,
     pub(crate) live: RwLock<Live>,
