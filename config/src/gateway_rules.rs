@@ -125,12 +125,10 @@ fn check_link(link: &Link, key: &str, report: &mut Report<'_>) {
     };
     // A secret spelt out in the expression, as nginx has it, would show in every print of the settings.
     report.require(names("secret"), &expression, "must contain $secret, in the place of the secret");
-    if !names("secure_link_expires") {
-        report.warn(&expression, "without $secure_link_expires, anybody can extend a link's life");
-    }
-    if !names("uri") {
-        report.warn(&expression, "without $uri, one link opens every media");
-    }
+    let expires = names("secure_link_expires") || names(&format!("arg_{}", link.expires_parameter));
+    report.require(expires, &expression, "must contain $secure_link_expires, or anybody could extend a link's life");
+    let path = names("uri") || names("document_uri");
+    report.require(path, &expression, "must contain $uri, or one link would open every media");
     for (name, parameter) in
         [("token_parameter", &link.token_parameter), ("expires_parameter", &link.expires_parameter)]
     {

@@ -125,7 +125,8 @@ mod tests {
     #[test]
     fn heads_follow_the_answer() {
         let partial = Answer::Partial(ByteRange { start: 2, end: 5 });
-        let cases: [(Answer, u16, &[(&str, Option<&str>)]); 5] = [
+        type Headers = &'static [(&'static str, Option<&'static str>)];
+        let cases: [(Answer, u16, Headers); 5] = [
             (Answer::Full, 200, &[("content-length", Some("10")), ("content-range", None), ("etag", Some("\"v1\""))]),
             (partial, 206, &[("content-length", Some("3")), ("content-range", Some("bytes 2-4/10"))]),
             (Answer::NotModified, 304, &[("content-length", None), ("etag", Some("\"v1\"")), ("content-type", None)]),

@@ -81,6 +81,7 @@ async fn write_head(session: &mut ServerSession, mut head: Response<()>, entry: 
     session.write_response_header(Box::new(ResponseHeader::from(parts))).await.map_err(cut)
 }
 
+#[expect(clippy::boxed_local, reason = "pingora's errors come in boxes, and this stands in map_err")]
 fn cut(error: Box<Error>) -> Cut {
     match error.etype() {
         ErrorType::WriteTimedout => Cut::ClientStalled,

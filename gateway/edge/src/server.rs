@@ -12,7 +12,7 @@ use pingora::proxy::ProxyServiceBuilder;
 use pingora::server::Server;
 use pingora::server::configuration::ServerConf;
 use pingora::services::listening::Service;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,6 +29,9 @@ pub(crate) enum ServerError {
     /// A port 0 could not be turned into a real one.
     #[error("no port to be had on {address}: {source}")]
     Port { address: SocketAddr, source: std::io::Error },
+    /// An address can't be listened on.
+    #[error("can't listen on {address}: {source}")]
+    Listen { address: SocketAddr, source: std::io::Error },
     /// A certificate or key could not be read.
     #[error("TLS on {address}: {reason}")]
     Tls { address: String, reason: String },
@@ -111,6 +114,8 @@ fn add<A>(service: &mut Service<A>, listener: &Listener, reserved: &mut Vec<TcpS
                 options.so_reuseport = Some(true);
                 reserved.push(socket);
                 address = real;
+            } else {
+                try_bind(address).map_err(|source| ServerError::Listen { address, source })?;
             }
             match tls {
                 Some(tls) => service.add_tls_with_settings(&address.to_string(), Some(options), tls),
@@ -121,10 +126,16 @@ fn add<A>(service: &mut Service<A>, listener: &Listener, reserved: &mut Vec<TcpS
     }
 }
 
+/// Binds and lets go, as pingora will bind: a port that is taken is an error now. pingora itself would try again for half a
+/// minute, without a word to whoever started it.
+fn try_bind(address: SocketAddr) -> std::io::Result<()> {
+    std::net::TcpListener::bind(address).map(drop)
+}
+
 /// Binds without listening: the port is ours, connections are pingora's.
 fn reserve(address: SocketAddr) -> std::io::Result<(TcpSocket, SocketAddr)> {
     let socket = match address.ip() {
-        IpAddr::V4(Ipv4Addr { .. }) => TcpSocket::new_v4()?,
+        IpAddr::V4(_) => TcpSocket::new_v4()?,
         IpAddr::V6(_) => TcpSocket::new_v6()?,
     };
     socket.set_reuseaddr(true)?;

@@ -1,4 +1,5 @@
 //! A hive that breaks, lies or babbles: what comes out is the right bytes or an error, never a short clean end.
+#![expect(clippy::unwrap_used, reason = "helpers of tests: a failure is the test's")]
 
 use futures_util::StreamExt;
 use hive_client::{HiveAddress, HiveClient, HiveConfig};

@@ -268,7 +268,7 @@ async fn logged(stack: &mut Stack, pairs: &[&str]) -> Result<(), Failure> {
                 let Some((key, value)) = pair.split_once('=') else { return false };
                 match line.get(key) {
                     Some(serde_json::Value::String(text)) => text == value,
-                    Some(other) => other.to_string() == value,
+                    Some(other) => other == &serde_json::from_str::<serde_json::Value>(value).unwrap_or_default(),
                     None => value == "absent",
                 }
             };
