@@ -46,7 +46,7 @@ pub(crate) async fn run() -> Result<(), Failure> {
         FILM / MIB
     );
     let mut table =
-        Table::new(["network", "who", "MiB", "MB/s", "to Telethon", "CPU s/GiB", "to Telethon", "of it gateway"]);
+        Table::new(2, ["network", "who", "MiB", "MB/s", "to Telethon", "CPU s/GiB", "to Telethon", "of it gateway"]);
     for network in NETWORKS {
         let (name, rows) = (network.0, measure(network, python.as_deref().ok()).await?);
         let rival =

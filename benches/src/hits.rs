@@ -144,18 +144,10 @@ fn print(edges: &[Edge], rows: &[Vec<Row>]) {
          times are to the last byte.\n",
         FILM >> 20
     );
-    let mut table = Table::new([
-        "range",
-        "edge",
-        "requests/s",
-        "to nginx",
-        "MB/s",
-        "CPU µs each",
-        "to nginx",
-        "busy",
-        "p50 ms",
-        "p99 ms",
-    ]);
+    let mut table = Table::new(
+        2,
+        ["range", "edge", "requests/s", "to nginx", "MB/s", "CPU µs each", "to nginx", "busy", "p50 ms", "p99 ms"],
+    );
     for ((name, _), rows) in SIZES.iter().zip(rows) {
         let rival = rows.get(1);
         for (edge, row) in edges.iter().zip(rows) {

@@ -102,19 +102,22 @@ fn print(edges: &[Edge], seeks: &[Row], opens: &[Row]) {
         "Round trip to Telegram {RTT_MS} ms, connections warm, generated films of 2 GiB, random bytes that no cache has; \
          the viewer leaves at the first byte. CPU is edge and hive together.\n"
     );
-    let mut table = Table::new([
-        "what",
-        "edge",
-        "n",
-        "median ms",
-        "p90 ms",
-        "p99 ms",
-        "median RTT",
-        "p90 RTT",
-        "p99 RTT",
-        "to nginx",
-        "CPU ms each",
-    ]);
+    let mut table = Table::new(
+        2,
+        [
+            "what",
+            "edge",
+            "n",
+            "median ms",
+            "p90 ms",
+            "p99 ms",
+            "median RTT",
+            "p90 RTT",
+            "p99 RTT",
+            "to nginx",
+            "CPU ms each",
+        ],
+    );
     for (what, rows) in [("seek, film known", seeks), ("first open of a film", opens)] {
         let rival = rows.get(1).map_or(f64::NAN, |row| row.first_byte.median());
         for (edge, row) in edges.iter().zip(rows) {

@@ -4,11 +4,13 @@ use std::fmt;
 
 pub(crate) struct Table {
     rows: Vec<Vec<String>>,
+    /// Columns of words, which stand to the left; figures follow and stand to the right.
+    words: usize,
 }
 
 impl Table {
-    pub(crate) fn new<const N: usize>(head: [&str; N]) -> Self {
-        Self { rows: vec![head.map(str::to_owned).into()] }
+    pub(crate) fn new<const N: usize>(words: usize, head: [&str; N]) -> Self {
+        Self { rows: vec![head.map(str::to_owned).into()], words }
     }
 
     pub(crate) fn row<const N: usize>(&mut self, cells: [String; N]) {
@@ -25,13 +27,12 @@ impl fmt::Display for Table {
         for (number, row) in self.rows.iter().enumerate() {
             for (column, width) in widths.iter().enumerate() {
                 let cell = cell(row, column);
-                // Words to the left, figures to the right.
-                if column == 0 { write!(f, "| {cell:<width$} ")? } else { write!(f, "| {cell:>width$} ")? }
+                if column < self.words { write!(f, "| {cell:<width$} ")? } else { write!(f, "| {cell:>width$} ")? }
             }
             writeln!(f, "|")?;
             if number == 0 {
                 for (column, width) in widths.iter().enumerate() {
-                    let (line, end) = ("-".repeat(width - 1), if column == 0 { "-" } else { ":" });
+                    let (line, end) = ("-".repeat(width - 1), if column < self.words { "-" } else { ":" });
                     write!(f, "| {line}{end} ")?;
                 }
                 writeln!(f, "|")?;
