@@ -1,6 +1,6 @@
 //! A simulated Telegram on loopback that unmodified MTProto clients talk to.
 //!
-//! Several data-centres with real transports, real encryption and Telegram's own limits and errors; accounts, channels
+//! What it does: runs several data-centres with real transports, real encryption and Telegram's own limits and errors; accounts, channels
 //! and documents out of a [`World`]; faults by rule; and counters of what was asked. No test machine reaches Telegram,
 //! so this is the test double of the whole project. It's held to other people's clients: grammers, Telethon and
 //! Kurigram run against it in its tests.
