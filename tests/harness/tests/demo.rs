@@ -28,9 +28,9 @@ impl Demo {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/demo");
         let (library, state) = (library.display(), state.display());
         let program = harness::binary("gateway")?;
-        let target = program.ancestors().nth(2).ok_or("no target folder")?.display();
+        let programs = program.parent().ok_or("no folder of programs")?.display();
         let command = format!(
-            "exec env DEMO_LIBRARY='{library}' DEMO_STATE='{state}' DEMO_PORT=0 DEMO_RTT_MS=2 CARGO_TARGET_DIR='{target}' '{}'",
+            "exec env DEMO_LIBRARY='{library}' DEMO_STATE='{state}' DEMO_PORT=0 DEMO_RTT_MS=2 DEMO_PROGRAMS='{programs}' '{}'",
             script.display()
         );
         let log = PathBuf::from(format!("{state}.log"));
