@@ -3,16 +3,25 @@
 use crate::schema::StoreError;
 use crate::seed::{SessionSeed, is_account_name};
 use crate::store::{AccountInfo, AccountStore};
-use std::fs;
-use std::os::unix::fs::DirBuilderExt;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 const EXTENSION: &str = "session";
+/// Lies in the folder for good: a file that is deleted and made again can be locked twice.
+const LOCK: &str = "lock";
 
 /// A folder of session files, one per account: `{account}.session`, mode 0600 in a folder of mode 0700.
 #[derive(Clone, Debug)]
 pub struct SessionFolder {
     path: PathBuf,
+}
+
+/// Keeps other runs off a [`SessionFolder`] as long as it lives.
+#[derive(Debug)]
+#[must_use = "the folder is free again once this is dropped"]
+pub struct FolderLock {
+    _file: File,
 }
 
 impl SessionFolder {
@@ -23,6 +32,23 @@ impl SessionFolder {
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
         Ok(Self { path: path.to_owned() })
+    }
+
+    /// Takes the folder for a run, until the guard is dropped or the process ends, however it ends.
+    ///
+    /// Two runs with the same sessions would each think that they know what Telegram allows an account, and undo each other's
+    /// keys. Reading ([`SessionFolder::accounts`], [`SessionFolder::describe`]) and [`SessionFolder::import`] need no lock.
+    ///
+    /// # Errors
+    /// [`StoreError::InUse`] when another run has it, in this process or another; [`StoreError::Io`] when the lock file can't be made.
+    pub fn lock(&self) -> Result<FolderLock, StoreError> {
+        let file =
+            OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(self.path.join(LOCK))?;
+        match file.try_lock() {
+            Ok(()) => Ok(FolderLock { _file: file }),
+            Err(TryLockError::WouldBlock) => Err(StoreError::InUse(self.path.clone())),
+            Err(TryLockError::Error(error)) => Err(error.into()),
+        }
     }
 
     /// Names of the sessions, sorted.
@@ -145,6 +171,20 @@ mod tests {
         store.set_authorized(4, true).await.unwrap();
         store.save_dc(4, None, None, Some([1; 256])).await.unwrap();
         assert!(!store.dc(4).unwrap().authorized, "a new key has no authorization");
+    }
+
+    #[test]
+    fn one_run_has_the_folder_and_others_may_still_look() {
+        let folder = tempfile::tempdir().unwrap();
+        let sessions = SessionFolder::open(folder.path()).unwrap();
+        let lock = sessions.lock().unwrap();
+        let other = SessionFolder::open(folder.path()).unwrap();
+        assert!(matches!(other.lock(), Err(StoreError::InUse(path)) if path == folder.path()));
+        other.import(&seed()).unwrap();
+        assert_eq!(other.accounts().unwrap(), vec!["one".to_owned()]);
+        assert_eq!(other.describe("one").unwrap().home_dc, 2);
+        drop(lock);
+        drop(other.lock().unwrap());
     }
 
     #[test]

@@ -26,7 +26,7 @@ mod store;
 pub use account::{Account, MAX_CHUNK};
 pub use config::ClientConfig;
 pub use fault::{CallFault, LocateFault};
-pub use folder::SessionFolder;
+pub use folder::{FolderLock, SessionFolder};
 pub use media::{Identity, Location, MessageRef};
 pub use schema::StoreError;
 pub use seed::{SeedError, SessionSeed};

@@ -11,7 +11,7 @@
 use rusqlite::Connection;
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// "svse" in ASCII.
@@ -61,6 +61,9 @@ pub enum StoreError {
     /// There is a session of that name.
     #[error("there is a session named `{0}` already")]
     Exists(String),
+    /// Another run uses the sessions of this folder.
+    #[error("the sessions in {} are in use by another run", .0.display())]
+    InUse(PathBuf),
     /// The content contradicts itself.
     #[error("session file is damaged: {0}")]
     Damaged(&'static str),
