@@ -34,7 +34,8 @@ pub struct CacheConfig {
     pub join_distance: u32,
     /// Slices that a request still fetches after its last reader left, beyond the one under way (2).
     pub orphan_budget: u32,
-    /// Versions whose files stay open (1024); two descriptors each.
+    /// Versions whose files stay open while nobody reads them (1024), two descriptors each; at most an eighth of the files
+    /// that the process may open when the cache is opened.
     pub max_open: usize,
     /// Watches disk calls and makes them fail, in drills.
     pub disk_hook: Option<Arc<dyn DiskHook>>,

@@ -8,7 +8,7 @@
 //! a read that the origin could serve.
 //!
 //! From the inside out: `geometry`, `bits`, `format`, `evict` and `claims` are pure. `disk` makes every disk call, `store`
-//! names files. `version` is one media version, `keeper` the room on disk, `fill` and `run` fetch, `reader` and `direct`
+//! names files. `version` is one media version, `keeper` the room on disk, `open` the open files, `fill` and `run` fetch, `reader` and `direct`
 //! deliver, `cache` is the face.
 
 mod bits;
@@ -23,6 +23,7 @@ mod fill;
 mod format;
 mod geometry;
 mod keeper;
+mod open;
 mod reader;
 mod run;
 mod shared;

@@ -308,7 +308,7 @@ impl Reader {
     /// Sees to it that the version's files are open. False: they can't be.
     async fn has_files(&mut self) -> bool {
         if self.files.is_none() {
-            self.files = self.version.files_at_hand();
+            self.files = self.shared.open.at_hand(&self.version);
         }
         if self.files.is_none() {
             let version = self.version.clone();

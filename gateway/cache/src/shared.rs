@@ -4,14 +4,15 @@ use crate::buffers::Buffers;
 use crate::config::CacheConfig;
 use crate::geometry::Geometry;
 use crate::keeper::Keeper;
+use crate::open::OpenFiles;
 use crate::stats::Counters;
 use crate::store::{Files, Store};
 use crate::version::{Doom, Seed, Version};
 use parking_lot::Mutex;
 use slice::{MediaId, MediaMeta, OriginError, SliceOrigin};
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::io;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -47,8 +48,7 @@ pub(crate) struct Shared {
     pub(crate) counters: Arc<Counters>,
     pub(crate) buffers: Arc<Buffers>,
     pub(crate) map: Mutex<Map>,
-    /// Versions with open files, the longest open first.
-    open: Mutex<VecDeque<Weak<Version>>>,
+    pub(crate) open: OpenFiles,
     /// Tasks at work.
     working: Arc<watch::Sender<usize>>,
 }
@@ -69,7 +69,7 @@ impl Shared {
             buffers: Buffers::new(config.piece),
             counters: Arc::default(),
             map: Mutex::default(),
-            open: Mutex::default(),
+            open: OpenFiles::new(config.max_open),
             working: Arc::new(watch::Sender::new(0)),
             config,
             store,
@@ -113,7 +113,7 @@ impl Shared {
 
     /// A version's files, opened or made if need be. Blocks.
     pub(crate) fn files(&self, version: &Arc<Version>, make: bool) -> io::Result<Arc<Files>> {
-        let (files, opened) = version.files(&self.store, make).inspect_err(|error| {
+        self.open.get(version, &self.store, make).inspect_err(|error| {
             // A purged version's files are gone on purpose.
             if version.is_doomed() {
                 return;
@@ -123,18 +123,7 @@ impl Shared {
                 // The folder was cleared under us: the next look-up starts afresh.
                 self.discard(version, Doom::Dropped);
             }
-        })?;
-        if opened {
-            let crowded = {
-                let mut open = self.open.lock();
-                open.push_back(Arc::downgrade(version));
-                if open.len() > self.config.max_open { open.pop_front() } else { None }
-            };
-            if let Some(version) = crowded.and_then(|version| version.upgrade()) {
-                version.close();
-            }
-        }
-        Ok(files)
+        })
     }
 
     /// Takes a version out of the map, if it is still there. Its files are deleted by `discard`.

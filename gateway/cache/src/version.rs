@@ -8,6 +8,7 @@ use crate::store::{Files, Store};
 use parking_lot::Mutex;
 use slice::{MediaId, MediaMeta};
 use std::io;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
 use tokio::sync::Notify;
 
@@ -46,6 +47,8 @@ pub(crate) struct Version {
     pub(crate) settled: Notify,
     /// Registration number in the eviction queue.
     pub(crate) slot: OnceLock<u32>,
+    /// When its files were last asked for, among all versions.
+    pub(crate) used: AtomicU64,
 }
 
 /// What a version starts from.
@@ -71,6 +74,7 @@ impl Version {
             files: Mutex::new(FilesState { open: None, made, gone: false }),
             settled: Notify::new(),
             slot: OnceLock::new(),
+            used: AtomicU64::new(0),
         })
     }
 
@@ -137,9 +141,16 @@ impl Version {
         Ok((files, true))
     }
 
-    /// Lets go of the open files; who uses them keeps them.
-    pub(crate) fn close(&self) {
-        self.files.lock().open = None;
+    /// Its files are open, or are just being opened or closed. Never blocks.
+    pub(crate) fn is_open(&self) -> bool {
+        self.files.try_lock().is_none_or(|state| state.open.is_some())
+    }
+
+    /// Closes the files if nobody uses them. True if that set descriptors free. Doesn't wait for a lock.
+    pub(crate) fn close_unused(&self) -> bool {
+        // Others get at the files through this lock alone: one reference is nobody's but this.
+        let Some(mut state) = self.files.try_lock() else { return false };
+        state.open.take_if(|files| Arc::strong_count(files) == 1).is_some()
     }
 
     /// Deletes the files. Who has them open keeps their bytes, nobody opens them again. Blocks.

@@ -5,6 +5,8 @@ mod churn;
 #[cfg(test)]
 mod crash;
 #[cfg(test)]
+mod descriptors;
+#[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod fills;
