@@ -17,6 +17,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument;
 
@@ -30,6 +31,8 @@ pub struct Body<S> {
     slots: VecDeque<Slot>,
     /// The reader has been waiting for the next chunk already.
     waiting: bool,
+    /// The first chunk's deadline, until it is asked for: what the lookup took is not given again.
+    first_by: Option<Instant>,
     primed: Option<Result<Bytes, PoolFault>>,
     ended: bool,
 }
@@ -47,6 +50,7 @@ impl<S: Source> Body<S> {
         identity: Identity,
         lease: Arc<Lease<S>>,
         range: Range<u64>,
+        first_by: Instant,
     ) -> Self {
         let config = &pool.config;
         let plan = Plan::new(range.start, range.end.min(identity.size()), config.chunk, config.first_chunk);
@@ -56,6 +60,7 @@ impl<S: Source> Body<S> {
             window,
             slots: VecDeque::new(),
             waiting: false,
+            first_by: Some(first_by),
             primed: None,
             ended: range.end > identity.size(),
             transfer: Arc::new(Transfer::new(pool, message, identity, lease)),
@@ -89,7 +94,8 @@ impl<S: Source> Body<S> {
                 },
             };
             let Some(chunk) = self.plan.next() else { return };
-            let fetch = Arc::clone(&self.transfer).fetch(chunk).in_current_span();
+            let by = self.first_by.take().unwrap_or_else(|| Instant::now() + self.transfer.pool.config.deadline);
+            let fetch = Arc::clone(&self.transfer).fetch(chunk, by).in_current_span();
             self.slots.push_back(Slot { task: AbortOnDropHandle::new(tokio::spawn(fetch)), _buffer: buffer });
         }
     }

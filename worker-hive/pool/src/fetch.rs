@@ -11,6 +11,7 @@ use bytes::Bytes;
 use mtproto::{CallFault, Identity, LocateFault, MessageRef};
 use parking_lot::Mutex;
 use std::sync::Arc;
+use tokio::time::{Instant, timeout_at};
 
 /// Moves from data-centre to data-centre, and new references, that one chunk may cause before it counts as refused.
 const DETOURS: u32 = 3;
@@ -36,9 +37,21 @@ impl<S: Source> Transfer<S> {
         Self { pool, message, identity, lease: Mutex::new(lease) }
     }
 
-    pub(crate) async fn fetch(self: Arc<Self>, chunk: Chunk) -> Result<Fetched, PoolFault> {
-        let mut search = Search::new(&self.pool, self.pool.config.streams_per_session);
+    /// The chunk, or why there is none by the deadline.
+    pub(crate) async fn fetch(self: Arc<Self>, chunk: Chunk, deadline: Instant) -> Result<Fetched, PoolFault> {
+        let search = Search::new(&self.pool, self.message, self.pool.config.streams_per_session, deadline);
+        match timeout_at(deadline, self.fetch_from(search, chunk)).await {
+            // It was there when the stream began.
+            Ok(Err(PoolFault::NotFound)) => Err(PoolFault::Gone),
+            Ok(answer) => answer,
+            Err(_) => Err(PoolFault::Timeout),
+        }
+    }
+
+    async fn fetch_from(&self, mut search: Search<'_, S>, chunk: Chunk) -> Result<Fetched, PoolFault> {
         let mut detours = 0;
+        // The session whose word on a changed document is new.
+        let mut looked_again = None;
         loop {
             let current = Arc::clone(&self.lease.lock());
             let lease = search.next(Some(&current)).await?;
@@ -46,16 +59,18 @@ impl<S: Source> Transfer<S> {
                 self.adopt(&current, &lease);
             }
             let session = lease.session();
-            let location = match self.pool.locate(session, self.message, Freshness::Any).await {
+            let mut found = self.pool.locate(session, self.message, Freshness::Any).await;
+            if matches!(&found, Ok(location) if location.identity != self.identity)
+                && looked_again != Some(session.index)
+            {
+                // What this session remembers may be older than the stream.
+                looked_again = Some(session.index);
+                found = self.pool.locate(session, self.message, Freshness::Now).await;
+            }
+            let location = match found {
                 Ok(location) => location,
-                Err(LocateFault::NoChat) => {
-                    search.blind(&lease);
-                    continue;
-                }
-                // It was there when the stream began.
-                Err(LocateFault::NoMessage | LocateFault::NoDocument) => return Err(PoolFault::Gone),
-                Err(LocateFault::Call(fault)) => {
-                    search.failed(&lease, &fault);
+                Err(fault) => {
+                    search.missed(&lease, &fault);
                     continue;
                 }
             };

@@ -28,24 +28,85 @@ type Flight = Shared<BoxFuture<'static, Found>>;
 
 #[derive(Default)]
 struct Entry {
+    /// By session: when the question was asked, and its answer.
     by_session: HashMap<usize, (Instant, Found)>,
-    flights: HashMap<usize, WeakShared<BoxFuture<'static, Found>>>,
+    /// By session: the question under way, and its number.
+    flights: HashMap<usize, (u64, WeakShared<BoxFuture<'static, Found>>)>,
     /// Some session found a document here once: from then on its absence means that it is gone.
     seen: bool,
     touched: Option<Instant>,
 }
 
-/// Bounded in entries; the ones longest untouched go first.
+impl Entry {
+    fn weight(&self) -> usize {
+        self.by_session.len().max(1)
+    }
+
+    /// Takes an answer in, unless a newer one is there. Two accounts never see two versions of a message for long, so where they
+    /// differ the question asked later is right.
+    fn learn(&mut self, session: usize, asked: Instant, found: &Found) {
+        let differs = |other: &Found| matches!((other, found), (Ok(a), Ok(b)) if a.identity != b.identity);
+        let outdated =
+            |(index, (at, other)): (&usize, &(Instant, Found))| *at > asked && (*index == session || differs(other));
+        if self.by_session.iter().any(outdated) {
+            return;
+        }
+        self.by_session.retain(|_, (_, other)| !differs(other));
+        self.by_session.insert(session, (asked, found.clone()));
+    }
+}
+
+/// Bounded in answers, of all sessions together; the messages longest untouched go first.
 pub(crate) struct Locations {
-    entries: Mutex<HashMap<MessageRef, Entry>>,
+    table: Mutex<Table>,
     ttl: Duration,
     negative_ttl: Duration,
     capacity: usize,
 }
 
+#[derive(Default)]
+struct Table {
+    entries: HashMap<MessageRef, Entry>,
+    /// Sum of the entries' weights.
+    weight: usize,
+    /// Number of the next question.
+    flight: u64,
+}
+
+impl Table {
+    fn entry<T>(&mut self, message: MessageRef, capacity: usize, change: impl FnOnce(&mut Entry) -> T) -> T {
+        if self.weight >= capacity {
+            self.make_room(capacity);
+        }
+        let entry = self.entries.entry(message).or_insert_with(|| {
+            self.weight += 1;
+            Entry::default()
+        });
+        let before = entry.weight();
+        let made = change(entry);
+        self.weight = self.weight + entry.weight() - before;
+        made
+    }
+
+    /// Forgets the messages longest untouched until half is free, so that the work is shared by many insertions. Whoever waits for
+    /// a question under way still gets its answer.
+    fn make_room(&mut self, capacity: usize) {
+        let mut order: Vec<_> = self.entries.iter().map(|(message, entry)| (entry.touched, *message)).collect();
+        order.sort_unstable_by_key(|(touched, _)| *touched);
+        for (_, message) in order {
+            if self.weight <= capacity / 2 {
+                return;
+            }
+            if let Some(entry) = self.entries.remove(&message) {
+                self.weight -= entry.weight();
+            }
+        }
+    }
+}
+
 impl Locations {
     pub(crate) fn new(ttl: Duration, negative_ttl: Duration, capacity: usize) -> Self {
-        Self { entries: Mutex::default(), ttl, negative_ttl, capacity: capacity.max(16) }
+        Self { table: Mutex::default(), ttl, negative_ttl, capacity: capacity.max(16) }
     }
 
     /// Returns what is known and new enough, or asks.
@@ -71,32 +132,32 @@ impl Locations {
         ask: impl FnOnce() -> BoxFuture<'static, Result<Location, LocateFault>>,
     ) -> Result<Found, Flight> {
         let now = Instant::now();
-        let mut entries = self.entries.lock();
-        if entries.len() >= self.capacity && !entries.contains_key(&message) {
-            make_room(&mut entries, self.capacity);
-        }
-        let entry = entries.entry(message).or_default();
-        entry.touched = Some(now);
-        if let Some((at, found)) = entry.by_session.get(&session)
-            && self.is_good(found, now.saturating_duration_since(*at), freshness)
-        {
-            return Ok(found.clone());
-        }
-        if let Some(flight) = entry.flights.get(&session).and_then(WeakShared::upgrade) {
-            return Err(flight);
-        }
-        let (this, question) = (Arc::clone(self), ask());
-        let flight = async move {
-            let found = question.await.map(Arc::new);
-            this.keep(session, message, &found);
-            found
-        }
-        .boxed()
-        .shared();
-        if let Some(weak) = flight.downgrade() {
-            entry.flights.insert(session, weak);
-        }
-        Err(flight)
+        let mut table = self.table.lock();
+        let number = table.flight;
+        table.flight += 1;
+        table.entry(message, self.capacity, |entry| {
+            entry.touched = Some(now);
+            if let Some((at, found)) = entry.by_session.get(&session)
+                && self.is_good(found, now.saturating_duration_since(*at), freshness)
+            {
+                return Ok(found.clone());
+            }
+            if let Some(flight) = entry.flights.get(&session).and_then(|(_, flight)| flight.upgrade()) {
+                return Err(flight);
+            }
+            let (this, question) = (Arc::clone(self), ask());
+            let flight = async move {
+                let found = question.await.map(Arc::new);
+                this.keep(session, message, (number, now), &found);
+                found
+            }
+            .boxed()
+            .shared();
+            if let Some(weak) = flight.downgrade() {
+                entry.flights.insert(session, (number, weak));
+            }
+            Err(flight)
+        })
     }
 
     fn is_good(&self, found: &Found, age: Duration, freshness: Freshness<'_>) -> bool {
@@ -109,21 +170,26 @@ impl Locations {
         }
     }
 
-    fn keep(&self, session: usize, message: MessageRef, found: &Found) {
-        let mut entries = self.entries.lock();
-        let entry = entries.entry(message).or_default();
-        entry.flights.remove(&session);
-        entry.seen |= found.is_ok();
-        // A question that could not be asked has no answer worth keeping.
-        if !matches!(found, Err(LocateFault::Call(_))) {
-            entry.by_session.insert(session, (Instant::now(), found.clone()));
-        }
+    fn keep(&self, session: usize, message: MessageRef, (number, asked): (u64, Instant), found: &Found) {
+        self.table.lock().entry(message, self.capacity, |entry| {
+            // The question may have been forgotten for want of room, and another one be under way since.
+            if entry.flights.get(&session).is_some_and(|(current, _)| *current == number) {
+                entry.flights.remove(&session);
+            }
+            entry.touched = entry.touched.max(Some(asked));
+            entry.seen |= found.is_ok();
+            // A question that could not be asked has no answer worth keeping.
+            if !matches!(found, Err(LocateFault::Call(_))) {
+                entry.learn(session, asked, found);
+            }
+        });
     }
 
     /// Telegram said that the document of this very location is in another data-centre.
     pub(crate) fn moved(&self, session: usize, message: MessageRef, from: &Location, dc: i32) {
-        let mut entries = self.entries.lock();
-        if let Some((_, Ok(known))) = entries.get_mut(&message).and_then(|entry| entry.by_session.get_mut(&session))
+        let mut table = self.table.lock();
+        let entry = table.entries.get_mut(&message);
+        if let Some((_, Ok(known))) = entry.and_then(|entry| entry.by_session.get_mut(&session))
             && known.same_reference(from)
         {
             *known = Arc::new(known.moved_to(dc));
@@ -132,17 +198,8 @@ impl Locations {
 
     /// True when some session found a document under the message before.
     pub(crate) fn was_seen(&self, message: MessageRef) -> bool {
-        self.entries.lock().get(&message).is_some_and(|entry| entry.seen)
+        self.table.lock().entries.get(&message).is_some_and(|entry| entry.seen)
     }
-}
-
-/// Forgets the older half, so that the work is shared by many insertions. What is in flight stays findable by its askers.
-fn make_room(entries: &mut HashMap<MessageRef, Entry>, capacity: usize) {
-    let mut touched: Vec<Option<Instant>> = entries.values().map(|entry| entry.touched).collect();
-    let middle = (capacity / 2).min(touched.len().saturating_sub(1));
-    let (_, median, _) = touched.select_nth_unstable(middle);
-    let median = *median;
-    entries.retain(|_, entry| entry.touched > median);
 }
 
 #[cfg(test)]
@@ -155,6 +212,7 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::time::Duration;
     use tokio::sync::Notify;
+    use tokio::time::Instant;
 
     const MESSAGE: MessageRef = MessageRef { chat_id: -1_000_000_000_001, message_id: 5 };
 
@@ -259,12 +317,57 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn stays_bounded() {
+    async fn stays_bounded_however_many_sessions_look() {
         let (cache, telegram) = (locations(), Arc::<Telegram>::default());
         for message_id in 1..1000 {
             let message = MessageRef { message_id, ..MESSAGE };
-            cache.get(0, message, Freshness::Recent, telegram.answers(Ok(1))).await.unwrap();
-            assert!(cache.entries.lock().len() <= 16);
+            for session in 0..7 {
+                cache.get(session, message, Freshness::Recent, telegram.answers(Ok(1))).await.unwrap();
+                let table = cache.table.lock();
+                let kept: usize = table.entries.values().map(|entry| entry.by_session.len().max(1)).sum();
+                assert!(kept <= 17 && kept == table.weight, "{kept}, {}", table.weight);
+            }
         }
+    }
+
+    /// An answer to a question of this number, asked so many seconds ago by a clock that the test holds.
+    fn keep(cache: &Locations, session: usize, number: u64, asked: Instant, document: i64) {
+        let location = Location::synthetic(Identity::new(document, 9), 2, vec![1]);
+        cache.keep(session, MESSAGE, (number, asked), &Ok(Arc::new(location)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn of_two_versions_the_one_asked_for_later_stays() {
+        let (early, late) = (Instant::now(), Instant::now() + Duration::from_secs(1));
+        for order in [[(0, early, 1), (1, late, 2)], [(1, late, 2), (0, early, 1)]] {
+            let cache = locations();
+            for (session, asked, document) in order {
+                keep(&cache, session, 0, asked, document);
+            }
+            let table = cache.table.lock();
+            let kept = &table.entries[&MESSAGE].by_session;
+            assert!(kept.len() == 1 && kept.contains_key(&1), "{:?}", kept.keys());
+        }
+        let cache = locations();
+        (keep(&cache, 0, 0, early, 2), keep(&cache, 1, 1, late, 2));
+        assert_eq!(cache.table.lock().entries[&MESSAGE].by_session.len(), 2, "the same version is no quarrel");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_forgotten_question_takes_no_newer_one_with_it() {
+        let (cache, telegram) = (locations(), Arc::<Telegram>::default());
+        let gate = Arc::clone(&telegram);
+        let slow = move || {
+            async move {
+                gate.gate.notified().await;
+                Err(LocateFault::NoChat)
+            }
+            .boxed()
+        };
+        let mut asking = Box::pin(cache.get(0, MESSAGE, Freshness::Now, slow));
+        assert!(asking.as_mut().now_or_never().is_none());
+        let number = cache.table.lock().entries[&MESSAGE].flights[&0].0;
+        keep(&cache, 0, number + 1, Instant::now(), 1);
+        assert_eq!(cache.table.lock().entries[&MESSAGE].flights[&0].0, number);
     }
 }

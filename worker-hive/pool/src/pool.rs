@@ -9,17 +9,17 @@ use crate::session::{Lease, Session};
 use crate::source::Source;
 use crate::stats::SessionReport;
 use futures_util::FutureExt;
-use mtproto::{LocateFault, Location, MessageRef};
+use mtproto::{CallFault, Location, MessageRef};
 use parking_lot::Mutex;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, Semaphore};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 use tracing::Instrument;
 
-/// Messages whose locations are kept.
-const KNOWN_MESSAGES: usize = 20_000;
+/// Locations that are kept, of all sessions together: some 20 MB.
+const KNOWN_LOCATIONS: usize = 40_000;
 
 /// Settings of a pool.
 #[derive(Clone, Debug)]
@@ -36,9 +36,9 @@ pub struct PoolConfig {
     pub first_chunk: u32,
     /// Bytes that all streams together may hold beyond one chunk each.
     pub buffer: usize,
-    /// A chunk or a lookup is tried again, from whichever session, for this long.
+    /// A chunk, or a lookup with its first chunk, is tried again, from whichever session, for this long.
     pub deadline: Duration,
-    /// A request without a free session waits for one for this long.
+    /// A request waits for a place for this long when every session is at its cap.
     pub admission: Duration,
     /// A flood wait up to this long is waited out when no other session is left; a longer one is told to the asker.
     pub max_flood_wait: Duration,
@@ -57,7 +57,7 @@ impl Default for PoolConfig {
             chunk: mtproto::MAX_CHUNK,
             first_chunk: 64 * 1024,
             buffer: 512 * 1024 * 1024,
-            deadline: Duration::from_secs(30),
+            deadline: Duration::from_secs(15),
             admission: Duration::from_secs(10),
             max_flood_wait: Duration::from_secs(10),
             location_ttl: Duration::from_secs(30),
@@ -108,7 +108,7 @@ impl<S: Source> Inner<S> {
         self.locations.moved(session.index, message, from, dc);
     }
 
-    fn absent(&self, message: MessageRef) -> PoolFault {
+    pub(crate) fn absent(&self, message: MessageRef) -> PoolFault {
         if self.locations.was_seen(message) { PoolFault::Gone } else { PoolFault::NotFound }
     }
 }
@@ -129,7 +129,7 @@ impl<S: Source> Pool<S> {
     #[must_use]
     pub fn new(sources: Vec<Arc<S>>, config: PoolConfig) -> Self {
         let sessions = sources.into_iter().enumerate().map(|(index, source)| Arc::new(Session::new(index, source)));
-        let locations = Locations::new(config.location_ttl, config.negative_ttl, KNOWN_MESSAGES);
+        let locations = Locations::new(config.location_ttl, config.negative_ttl, KNOWN_LOCATIONS);
         let chunk = usize::try_from(config.chunk.max(1)).unwrap_or(usize::MAX);
         let buffer = Arc::new(Semaphore::new((config.buffer / chunk).min(Semaphore::MAX_PERMITS)));
         let inner = Inner {
@@ -148,8 +148,9 @@ impl<S: Source> Pool<S> {
     /// # Errors
     /// [`PoolFault`], after every session that might know was asked.
     pub async fn open(&self, message: MessageRef, freshness: Freshness<'_>) -> Result<Opened<S>, PoolFault> {
-        let (lease, location) = self.find(message, freshness, self.inner.config.streams_per_session).await?;
-        Ok(Opened { pool: Arc::clone(&self.inner), message, lease, location })
+        let deadline = Instant::now() + self.inner.config.deadline;
+        let (lease, location) = self.find(message, freshness, self.inner.config.streams_per_session, deadline).await?;
+        Ok(Opened { pool: Arc::clone(&self.inner), message, lease, location, deadline })
     }
 
     /// Finds a message's document. Unlike [`Pool::open`], sessions at their cap are asked too.
@@ -157,7 +158,8 @@ impl<S: Source> Pool<S> {
     /// # Errors
     /// [`PoolFault`], after every session that might know was asked.
     pub async fn describe(&self, message: MessageRef, freshness: Freshness<'_>) -> Result<Arc<Location>, PoolFault> {
-        self.find(message, freshness, usize::MAX).await.map(|(_, location)| location)
+        let deadline = Instant::now() + self.inner.config.deadline;
+        self.find(message, freshness, usize::MAX, deadline).await.map(|(_, location)| location)
     }
 
     async fn find(
@@ -165,16 +167,26 @@ impl<S: Source> Pool<S> {
         message: MessageRef,
         freshness: Freshness<'_>,
         cap: usize,
+        deadline: Instant,
     ) -> Result<(Arc<Lease<S>>, Arc<Location>), PoolFault> {
-        let mut search = Search::new(&self.inner, cap);
-        loop {
-            let lease = search.next(None).await?;
-            match self.inner.locate(lease.session(), message, freshness).await {
-                Ok(location) => return Ok((lease, location)),
-                Err(LocateFault::NoChat) => search.blind(&lease),
-                Err(LocateFault::NoMessage | LocateFault::NoDocument) => return Err(self.inner.absent(message)),
-                Err(LocateFault::Call(fault)) => search.failed(&lease, &fault),
+        let mut search = Search::new(&self.inner, message, cap, deadline);
+        let find = async {
+            loop {
+                let lease = search.next(None).await?;
+                match self.inner.locate(lease.session(), message, freshness).await {
+                    Ok(location) => return Ok((lease, location)),
+                    Err(fault) => search.missed(&lease, &fault),
+                }
             }
+        };
+        timeout_at(deadline, find).await.unwrap_or(Err(PoolFault::Timeout))
+    }
+
+    /// Takes note of a fault that a session met in a call outside the pool. `index` is the session's place among those that the
+    /// pool was made of; others are passed over.
+    pub fn note(&self, index: usize, fault: &CallFault) {
+        if let Some(session) = self.inner.sessions.get(index) {
+            session.note(fault);
         }
     }
 
@@ -192,6 +204,8 @@ pub struct Opened<S> {
     message: MessageRef,
     lease: Arc<Lease<S>>,
     location: Arc<Location>,
+    /// By when the first bytes are here or why not is told.
+    deadline: Instant,
 }
 
 impl<S: Source> Opened<S> {
@@ -204,6 +218,6 @@ impl<S: Source> Opened<S> {
     /// Reads bytes of the document: exactly the range, which must lie inside it, or an error.
     #[must_use]
     pub fn read(self, range: Range<u64>) -> Body<S> {
-        Body::new(self.pool, self.message, self.location.identity, self.lease, range)
+        Body::new(self.pool, self.message, self.location.identity, self.lease, range, self.deadline)
     }
 }

@@ -1,4 +1,4 @@
-//! One question's way through the sessions: who next, how long to wait, when to give up.
+//! One question's way through the sessions: who next, how long to wait, when to give up, and what their answers say together.
 
 use crate::fault::PoolFault;
 use crate::health::Choice;
@@ -6,7 +6,7 @@ use crate::pool::Inner;
 use crate::retry::Retry;
 use crate::session::Lease;
 use crate::source::Source;
-use mtproto::CallFault;
+use mtproto::{CallFault, LocateFault, MessageRef};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -14,13 +14,23 @@ use tokio::time::Instant;
 /// When all sessions are at their cap: streams end all the time, so soon.
 const BUSY_RETRY_AFTER: Duration = Duration::from_secs(1);
 
+/// What a session that can't see the document said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Unseen {
+    /// The chat is not for it.
+    NoChat,
+    /// It sees the chat, and in it no such message or no document.
+    NoMessage,
+}
+
 pub(crate) struct Search<'a, S> {
     pool: &'a Arc<Inner<S>>,
+    message: MessageRef,
     retry: Retry,
     /// Failed in this round; asked again in the next.
     avoid: Vec<bool>,
-    /// Can't see the chat.
-    blind: Vec<bool>,
+    /// Looked and can't see it.
+    unseen: Vec<Option<Unseen>>,
     cap: usize,
     /// When waiting for a free session ends.
     give_up: Instant,
@@ -28,16 +38,17 @@ pub(crate) struct Search<'a, S> {
 }
 
 impl<'a, S: Source> Search<'a, S> {
-    /// `cap` is how many streams a session may carry to be taken.
-    pub(crate) fn new(pool: &'a Arc<Inner<S>>, cap: usize) -> Self {
+    /// `cap` is how many streams a session may carry to be taken; the whole search is over by `deadline`.
+    pub(crate) fn new(pool: &'a Arc<Inner<S>>, message: MessageRef, cap: usize, deadline: Instant) -> Self {
         let count = pool.sessions.len();
         Self {
             pool,
+            message,
             cap,
             give_up: Instant::now() + pool.config.admission,
-            retry: Retry::new(Instant::now() + pool.config.deadline),
+            retry: Retry::new(deadline),
             avoid: vec![false; count],
-            blind: vec![false; count],
+            unseen: vec![None; count],
             failures: 0,
         }
     }
@@ -51,11 +62,11 @@ impl<'a, S: Source> Search<'a, S> {
                 return Ok(Arc::clone(lease));
             }
             let tried = self.avoid.contains(&true);
-            match self.pool.lease(now, self.cap, |index| !self.avoid[index] && !self.blind[index]) {
+            match self.pool.lease(now, self.cap, |index| !self.avoid[index] && self.unseen[index].is_none()) {
                 Ok(lease) => return Ok(lease),
                 // Everybody else was tried: a pause, then all over again.
                 Err(_) if tried => {
-                    let revived = self.avoid.iter().zip(&self.blind).any(|(avoid, blind)| *avoid && !blind);
+                    let revived = self.avoid.iter().zip(&self.unseen).any(|(avoid, unseen)| *avoid && unseen.is_none());
                     self.avoid.fill(false);
                     if revived {
                         self.pause(now, prefer).await?;
@@ -66,14 +77,21 @@ impl<'a, S: Source> Search<'a, S> {
                     tokio::time::sleep_until(until).await;
                 }
                 Err(Choice::Busy) => self.queue(now).await?,
-                Err(Choice::Nobody | Choice::Take(_)) => {
-                    return Err(if self.blind.contains(&true) {
-                        PoolFault::NotFound
-                    } else {
-                        PoolFault::NoSession { retry_after: None }
-                    });
-                }
+                Err(Choice::Nobody | Choice::Take(_)) => return Err(self.verdict()),
             }
+        }
+    }
+
+    /// Every session looked and did not find it, or is banned. A banned one did not look: it may have been the only one that could
+    /// see the chat, and what is told to be absent is forgotten by whoever asks. Once some session saw the chat, its word on what
+    /// is in it is enough.
+    fn verdict(&self) -> PoolFault {
+        if self.unseen.contains(&Some(Unseen::NoMessage)) {
+            self.pool.absent(self.message)
+        } else if self.unseen.contains(&None) || self.unseen.is_empty() {
+            PoolFault::NoSession { retry_after: None }
+        } else {
+            PoolFault::NotFound
         }
     }
 
@@ -110,9 +128,19 @@ impl<'a, S: Source> Search<'a, S> {
         let session = lease.session();
         let health = session.health();
         !self.avoid[session.index]
-            && !self.blind[session.index]
+            && self.unseen[session.index].is_none()
             && !health.is_banned()
             && health.resting_until(now).is_none()
+    }
+
+    /// The session did not find the document.
+    pub(crate) fn missed(&mut self, lease: &Arc<Lease<S>>, fault: &LocateFault) {
+        let unseen = match fault {
+            LocateFault::NoChat => Unseen::NoChat,
+            LocateFault::NoMessage | LocateFault::NoDocument => Unseen::NoMessage,
+            LocateFault::Call(fault) => return self.failed(lease, fault),
+        };
+        self.unseen[lease.session().index] = Some(unseen);
     }
 
     /// The session's call failed.
@@ -122,10 +150,5 @@ impl<'a, S: Source> Search<'a, S> {
         if !matches!(fault, CallFault::Flood { .. }) {
             self.retry.failed(fault);
         }
-    }
-
-    /// The session can't see the chat.
-    pub(crate) fn blind(&mut self, lease: &Arc<Lease<S>>) {
-        self.blind[lease.session().index] = true;
     }
 }

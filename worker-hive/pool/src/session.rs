@@ -78,10 +78,18 @@ impl<S: Source> Session<S> {
         }
     }
 
-    fn note(&self, fault: &CallFault) {
+    pub(crate) fn note(&self, fault: &CallFault) {
         self.counters.fault(fault);
-        self.health.lock().fault(fault, Instant::now());
-        tracing::info!(session = self.name(), %fault, "call failed");
+        let mut health = self.health.lock();
+        let was_banned = health.is_banned();
+        health.fault(fault, Instant::now());
+        let banned_now = health.is_banned() && !was_banned;
+        drop(health);
+        if banned_now {
+            tracing::error!(session = self.name(), %fault, "the session is lost: sign in again and import it, or remove it");
+        } else {
+            tracing::info!(session = self.name(), %fault, "call failed");
+        }
     }
 
     pub(crate) fn report(&self, now: Instant) -> SessionReport {
