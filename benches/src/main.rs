@@ -16,6 +16,7 @@ mod table;
 
 use harness::Failure;
 use std::process::{Command, ExitCode};
+use tokio::signal::unix::{SignalKind, signal};
 
 const TABLES: [&str; 3] = ["seek", "download", "hits"];
 
@@ -42,13 +43,26 @@ async fn main() -> ExitCode {
     let mut status = ExitCode::SUCCESS;
     for name in &wanted {
         eprintln!("bench: {name}");
-        if let Err(error) = run(name, seed).await {
+        // Told to stop, it drops what it started, and with that ends it.
+        let ended = tokio::select! {
+            ended = run(name, seed) => ended,
+            () = told_to_stop() => return ExitCode::FAILURE,
+        };
+        if let Err(error) = ended {
             println!("FAILED: {name}: {error}\n");
             status = ExitCode::FAILURE;
         }
     }
     eprintln!("bench: {:.0} s", started.elapsed().as_secs_f64());
     status
+}
+
+async fn told_to_stop() {
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else { return std::future::pending().await };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
 }
 
 async fn run(name: &str, seed: u64) -> Result<(), Failure> {
