@@ -25,6 +25,7 @@ fn framework_types_stay_in_their_rooms() {
                 "gateway/edge/src/serve.rs",
                 "gateway/edge/src/admin.rs",
                 "gateway/edge/src/command.rs",
+                "gateway/edge/src/signals.rs",
             ],
         ),
         ("grammers_", &["worker-hive/mtproto/", "tests/telegram-sim/"]),

@@ -44,7 +44,7 @@ pub struct GatewaySettings {
 }
 
 fn default_listen() -> Vec<Listener> {
-    vec![Listener { address: ListenAddress::Tcp(loopback(8080)), tls: None }]
+    vec![Listener { address: ListenAddress::Tcp(loopback(8080)), tls: None, h2c: false }]
 }
 
 fn loopback(port: u16) -> SocketAddr {
@@ -60,6 +60,10 @@ pub struct Listener {
     /// Certificate and key; without them, plain HTTP.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tls: Option<Tls>,
+    /// Without TLS: speak HTTP/2 too, to clients that know beforehand (h2c). For a proxy in front only: who connects and
+    /// sends less than 24 bytes is waited for without end.
+    #[serde(default)]
+    pub h2c: bool,
 }
 
 /// Files of a TLS certificate.
@@ -109,7 +113,7 @@ pub struct HiveLink {
     /// How long a body may stay without a new byte.
     #[serde(default = "seconds::<20>")]
     pub idle_timeout: TimeSpan,
-    /// How long a broken transfer is tried again before the viewer sees an error. Covers a restart of the hive.
+    /// How long a transfer is tried again after it broke before the viewer sees an error. Covers a restart of the hive.
     #[serde(default = "seconds::<20>")]
     pub retry_window: TimeSpan,
     /// Idle connections kept open.
@@ -174,11 +178,12 @@ impl Default for Cache {
 pub struct Limits {
     /// Most ranges of one request that are answered as such; with more of them the whole file is sent.
     pub max_ranges: usize,
-    /// How long a viewer may take no byte before its connection is closed.
+    /// How long a viewer may take for a piece of 64 KiB before its connection is closed.
     pub write_timeout: TimeSpan,
     /// How long an idle connection stays open for the next request.
     pub keepalive: TimeSpan,
-    /// Bytes a second that a viewer must take at least, or its connection is closed. If unset, only write_timeout counts.
+    /// Bytes a second that a viewer over HTTP/1 must take at least, or its connection is closed. In the place of
+    /// write_timeout, which counts if this is unset.
     #[schemars(extend("example" = "4KiB"))]
     pub min_send_rate: Option<ByteSize>,
 }

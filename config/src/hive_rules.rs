@@ -35,7 +35,7 @@ impl Rules for HiveSettings {
 }
 
 fn check_telegram(telegram: &Telegram, report: &mut Report<'_>) {
-    report.require(telegram.api_id > 0, "telegram.api_id", "must be more than 0");
+    report.require(telegram.api_id.is_none_or(|id| id > 0), "telegram.api_id", "must be more than 0");
     for (index, centre) in telegram.data_centres.iter().enumerate() {
         let key = format!("telegram.data_centres[{index}]");
         report.require((1..=99_999).contains(&centre.id), &format!("{key}.id"), "must be from 1 to 99999");
@@ -62,4 +62,6 @@ fn check_pool(pool: &Pool, report: &mut Report<'_>) {
     report.require_positive(pool.call_timeout, "pool.call_timeout");
     let deadline = pool.chunk_deadline >= pool.call_timeout;
     report.require(deadline, "pool.chunk_deadline", "must be at least pool.call_timeout");
+    let window = pool.retry_window <= pool.chunk_deadline;
+    report.require(window, "pool.retry_window", "must be at most pool.chunk_deadline");
 }

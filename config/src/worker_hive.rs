@@ -34,6 +34,7 @@ pub struct HiveSettings {
     #[serde(default)]
     pub store: Store,
     /// What Telegram is told about this program.
+    #[serde(default)]
     pub telegram: Telegram,
     /// How bytes are fetched.
     #[serde(default)]
@@ -83,47 +84,39 @@ impl Default for Store {
 
 /// What Telegram is told.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(default, deny_unknown_fields)]
 pub struct Telegram {
-    /// The application's id, from my.telegram.org/apps.
+    /// The application's id, from my.telegram.org/apps, for all sessions. Without it, each session goes on with the id
+    /// that it was made with, which Telegram likes best.
     #[schemars(extend("example" = 12345))]
-    pub api_id: i32,
+    pub api_id: Option<i32>,
     /// The application's hash, from the same page. Needed to sign in, not to serve.
     #[schemars(extend("example" = { "file": "/etc/streamvault/api.hash" }))]
     pub api_hash: Option<Secret>,
     /// Device name that the account's list of sessions shows.
-    #[serde(default = "Telegram::default_device_model")]
     pub device_model: String,
     /// System that the list shows.
-    #[serde(default = "Telegram::default_system_version")]
     pub system_version: String,
     /// Version that the list shows.
-    #[serde(default = "Telegram::default_app_version")]
     pub app_version: String,
     /// Language that Telegram answers in.
-    #[serde(default = "Telegram::default_lang_code")]
     pub lang_code: String,
     /// Other data-centres than Telegram's own: a relay, Telegram's test servers or a simulator, as in
     /// { id = 2, address = "127.0.0.1:4430" }. Each id once.
-    #[serde(default)]
     pub data_centres: Vec<DataCentre>,
 }
 
-impl Telegram {
-    fn default_device_model() -> String {
-        "streamvault".to_owned()
-    }
-
-    fn default_system_version() -> String {
-        "Linux".to_owned()
-    }
-
-    fn default_app_version() -> String {
-        env!("CARGO_PKG_VERSION").to_owned()
-    }
-
-    fn default_lang_code() -> String {
-        "en".to_owned()
+impl Default for Telegram {
+    fn default() -> Self {
+        Self {
+            api_id: None,
+            api_hash: None,
+            device_model: "streamvault".to_owned(),
+            system_version: "Linux".to_owned(),
+            app_version: env!("CARGO_PKG_VERSION").to_owned(),
+            lang_code: "en".to_owned(),
+            data_centres: Vec::new(),
+        }
     }
 }
 
@@ -160,9 +153,12 @@ pub struct Pool {
     pub connect_timeout: TimeSpan,
     /// How long one call may take before it is made again elsewhere.
     pub call_timeout: TimeSpan,
-    /// How long a chunk or a lookup may take, with all its tries from whichever session, before the stream ends.
+    /// How long a chunk, or a lookup with the first chunk after it, may take with all its tries from whichever session.
+    /// At least call_timeout, and less than the gateway's response_timeout and idle_timeout, so that a fault is told
+    /// before nobody listens any more.
     pub chunk_deadline: TimeSpan,
-    /// How long a request waits for a session when none is usable, before it is told to come back later. Less than the gateway's response_timeout.
+    /// How long a request waits for a place when every session carries streams_per_session streams, before it is told
+    /// to come back later. Not longer than chunk_deadline.
     pub retry_window: TimeSpan,
     /// Longest pause asked by Telegram (FLOOD_WAIT) that a stream waits out. After a longer one it goes elsewhere or ends.
     pub max_flood_wait: TimeSpan,
@@ -179,8 +175,8 @@ impl Default for Pool {
             first_chunk: ByteSize::kib(64),
             buffer: ByteSize::mib(512),
             connect_timeout: TimeSpan::seconds(8),
-            call_timeout: TimeSpan::seconds(10),
-            chunk_deadline: TimeSpan::seconds(30),
+            call_timeout: TimeSpan::seconds(5),
+            chunk_deadline: TimeSpan::seconds(15),
             retry_window: TimeSpan::seconds(10),
             max_flood_wait: TimeSpan::seconds(10),
         }

@@ -244,8 +244,13 @@ fn worker_hive() {
             ),
             (
                 "chunk = \"512KiB\"",
-                "call_timeout = \"31s\"",
+                "call_timeout = \"16s\"",
                 "f.toml:5: pool.chunk_deadline: must be at least pool.call_timeout",
+            ),
+            (
+                "chunk = \"512KiB\"",
+                "retry_window = \"16s\"",
+                "f.toml:6: pool.retry_window: must be at most pool.chunk_deadline",
             ),
             ("[telegram]", "listen = \"127.0.0.1:9091\"\n[telegram]", "f.toml:2: listen: is the address of admin"),
             ("[telegram]", "[store]\nfolder = \"x\"\n[telegram]", "f.toml:3: store.folder: must be an absolute path"),

@@ -36,7 +36,8 @@ pub(crate) fn accept<'a>(head: &'a Parts, target: &[u8], remote: Option<IpAddr>)
     Ok(Accepted { head, method, uri, host, remote })
 }
 
-/// An absolute target outranks `Host` (RFC 9112 §3.2.2); HTTP/2 has `:authority`, which the HTTP layer puts into the URI.
+/// HTTP/2 has `:authority`, which the HTTP layer puts into the URI. An absolute target outranks `Host` (RFC 9112 §3.2.2); where
+/// they differ the HTTP layer has refused the request before.
 fn host(head: &Parts, uri: &Uri) -> Result<String, Refusal> {
     let mut headers = head.headers.get_all(HOST).iter();
     let header = headers.next();
@@ -103,7 +104,7 @@ mod tests {
     #[test]
     fn requests_are_bounded() {
         assert_eq!(check("GET", "/stream/1/2", &["a"]), Ok("a".into()));
-        assert_eq!(check("HEAD", "http://b/stream/1/2", &["a"]), Ok("b".into()));
+        assert_eq!(check("HEAD", "http://a:80/stream/1/2", &["a"]), Ok("a".into()));
         assert_eq!(check("POST", "/", &["a"]), Err(Refusal::BadMethod));
         assert_eq!(check("GET", "/%00", &["a"]), Err(Refusal::BadTarget));
         assert_eq!(check("GET", "/../x", &["a"]), Err(Refusal::BadTarget));

@@ -6,16 +6,35 @@ use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::{Response, StatusCode};
 use pingora::apps::http_app::ServeHttp;
 use pingora::protocols::http::ServerSession;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpStream;
+
+/// Longest wait for a connection to ourselves.
+const HEALTH_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Answers operators and their tools.
 pub(crate) struct Admin {
     edge: Arc<Edge>,
+    public: Vec<SocketAddr>,
 }
 
 impl Admin {
-    pub(crate) fn new(edge: Arc<Edge>) -> Self {
-        Self { edge }
+    /// `public` are the addresses that viewers connect to; unix sockets among them are passed over.
+    pub(crate) fn new(edge: Arc<Edge>, public: &[String]) -> Self {
+        Self { edge, public: public.iter().filter_map(|address| address.parse().ok()).map(reachable).collect() }
+    }
+
+    /// Healthy is who can be connected to: a process alone is not a gateway.
+    async fn is_healthy(&self) -> bool {
+        for address in &self.public {
+            let connected = tokio::time::timeout(HEALTH_PATIENCE, TcpStream::connect(address)).await;
+            if !matches!(connected, Ok(Ok(_))) {
+                return false;
+            }
+        }
+        true
     }
 }
 
@@ -23,7 +42,13 @@ impl Admin {
 impl ServeHttp for Admin {
     async fn response(&self, session: &mut ServerSession) -> Response<Vec<u8>> {
         match session.req_header().uri.path() {
-            "/healthz" => answer(StatusCode::OK, "text/plain; charset=utf-8", b"ok\n".to_vec()),
+            "/healthz" if self.is_healthy().await => {
+                answer(StatusCode::OK, "text/plain; charset=utf-8", b"ok\n".to_vec())
+            }
+            "/healthz" => {
+                let text = b"a public address can't be connected to\n".to_vec();
+                answer(StatusCode::SERVICE_UNAVAILABLE, "text/plain; charset=utf-8", text)
+            }
             "/metrics" => match self.edge.metrics_text() {
                 Ok(text) => answer(StatusCode::OK, "text/plain; version=0.0.4", text),
                 Err(error) => {
@@ -34,6 +59,14 @@ impl ServeHttp for Admin {
             _ => answer(StatusCode::NOT_FOUND, "text/plain; charset=utf-8", b"/healthz or /metrics\n".to_vec()),
         }
     }
+}
+
+/// An address that listens everywhere is asked on loopback.
+fn reachable(mut address: SocketAddr) -> SocketAddr {
+    if address.ip().is_unspecified() {
+        address.set_ip(if address.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() });
+    }
+    address
 }
 
 fn answer(status: StatusCode, content_type: &'static str, body: Vec<u8>) -> Response<Vec<u8>> {

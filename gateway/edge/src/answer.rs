@@ -92,6 +92,10 @@ fn body_headers(headers: &mut HeaderMap, meta: &MediaMeta, content_type: &str, l
 /// Whoever uploads a file chooses its type. A page or a script must not run under a tenant's domain, so only what plays
 /// or shows is shown in place.
 fn plays_inline(content_type: &str) -> bool {
+    // Browsers take the last element of a list.
+    if content_type.contains(',') {
+        return false;
+    }
     let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     match essence.split_once('/') {
         Some(("video" | "audio", _)) => true,
@@ -147,7 +151,15 @@ mod tests {
         for good in ["video/mp4", "Audio/mpeg", "image/png", "text/vtt; charset=utf-8"] {
             assert!(plays_inline(good), "{good}");
         }
-        for bad in ["text/html", "image/svg+xml", "application/javascript", "application/octet-stream", "", "video"] {
+        for bad in [
+            "text/html",
+            "image/svg+xml",
+            "application/javascript",
+            "application/octet-stream",
+            "",
+            "video",
+            "video/mp4,text/html",
+        ] {
             assert!(!plays_inline(bad), "{bad}");
         }
         let page = MediaMeta { content_type: "text/html".into(), ..meta() };

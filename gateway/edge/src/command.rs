@@ -3,15 +3,20 @@
 use crate::edge::{Edge, EdgeError};
 use crate::outcome;
 use crate::server::{self, ServerError};
+use crate::signals::Signals;
 use crate::tenant::Tenants;
 use clap::{Args, Parser, Subcommand};
 use config::gateway::LogFormat;
 use config::{ConfigError, GatewaySettings, Loaded};
 use link::{SignError, SignRequest};
+use parking_lot::Mutex;
+use pingora::server::RunArgs;
+use rustix::process::{Resource, getrlimit, setrlimit};
 use std::io::Write;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 use tracing_subscriber::EnvFilter;
 
@@ -119,10 +124,12 @@ pub fn main() -> ExitCode {
 fn run(config: &Config) -> Result<(), Failure> {
     let Loaded { settings, warnings } = load(config)?;
     start_log(&settings)?;
+    raise_file_limit();
     for warning in warnings {
         tracing::warn!("{warning}");
     }
     let (edge, log_guard) = Edge::new(&settings)?;
+    let active = edge.metrics.active.clone();
     let built = server::build(&settings, edge)?;
     let mut out = std::io::stdout().lock();
     let (admin, public) =
@@ -133,9 +140,17 @@ fn run(config: &Config) -> Result<(), Failure> {
     writeln!(out, "ADMIN {admin}")?;
     out.flush()?;
     drop(out);
-    built.server.run(pingora::server::RunArgs::default());
+    let (signals, drain) = Signals::new();
+    // Two may end the process: pingora after its time, the drain before it. The access log is flushed by whoever comes first.
+    let log_guard = Arc::new(Mutex::new(log_guard));
+    let flush = log_guard.clone();
+    drain.watch(active, move || {
+        drop(flush.lock().take());
+        std::process::exit(0);
+    })?;
+    built.server.run(RunArgs { shutdown_signal: Box::new(signals) });
     drop(built.reserved);
-    drop(log_guard);
+    drop(log_guard.lock().take());
     Ok(())
 }
 
@@ -145,6 +160,7 @@ fn check(config: &Config) -> Result<(), Failure> {
         tell(&format!("warning: {warning}"));
     }
     Tenants::new(&settings.tenant).map_err(EdgeError::from)?;
+    server::check_certificates(&settings)?;
     EnvFilter::try_new(&settings.log.level)?;
     writeln!(std::io::stdout(), "{}: ok, {} tenant(s)", config.config.display(), settings.tenant.len())?;
     Ok(())
@@ -180,9 +196,22 @@ fn unix_now() -> i64 {
     i64::try_from(now.as_secs()).unwrap_or(i64::MAX)
 }
 
+/// Each viewer and each open film takes a descriptor, and the usual soft limit of 1024 is for programs that use `select`.
+fn raise_file_limit() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::warn!(%error, "the limit of open files could not be raised");
+    }
+}
+
 fn start_log(settings: &GatewaySettings) -> Result<(), Failure> {
-    let filter = EnvFilter::try_new(&settings.log.level)?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let mut filter = EnvFilter::try_new(&settings.log.level)?;
+    // Below info pingora prints whole requests, and with them links' tokens.
+    for quiet in ["pingora_core=info", "pingora_proxy=info", "pingora_http=info"] {
+        filter = filter.add_directive(quiet.parse()?);
+    }
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(std::io::stderr);
     match settings.log.format {
         LogFormat::Text => builder.init(),
         LogFormat::Json => builder.json().init(),

@@ -4,7 +4,7 @@
 //! What it refuses to do: judge links itself (`link`), plan ranges itself (`slice`), touch the disk (`cache`) or the
 //! hive (`hive-client`). Who calls it: the `gateway` binary. What stays true: the flow's types make a step impossible
 //! before the one it needs; every ending is a row of [`outcome`]; only [`refusal`] and [`answer`] choose a status;
-//! pingora's types stay in `server`, `proxy`, `serve` and `admin`.
+//! pingora's types stay in `server`, `signals`, `proxy`, `serve` and `admin`.
 
 mod accept;
 mod access_log;
@@ -21,6 +21,7 @@ mod proxy;
 mod refusal;
 mod serve;
 mod server;
+mod signals;
 mod tenant;
 
 pub use command::main;

@@ -8,7 +8,7 @@ use crate::outcome::Outcome;
 use crate::serve::{self, Cut};
 use async_trait::async_trait;
 use http::HeaderMap;
-use http::header::{HeaderName, RANGE, REFERER, USER_AGENT};
+use http::header::{CONNECTION, HeaderName, RANGE, REFERER, USER_AGENT};
 use pingora::http::RequestHeader;
 use pingora::modules::http::HttpModules;
 use pingora::prelude::{Error, ErrorType, HttpPeer, Result};
@@ -73,7 +73,10 @@ impl ProxyHttp for EdgeProxy {
         self.describe(session, &mut ctx.entry);
         let limits = &self.edge.limits;
         let downstream = session.as_downstream_mut();
-        downstream.set_keepalive(Some(limits.keepalive.as_secs()));
+        // 0 would mean for ever.
+        let keepalive = limits.keepalive.as_secs().max(1);
+        downstream.set_keepalive(may_keep_alive(downstream.req_header()).then_some(keepalive));
+        downstream.set_pipelining_enabled(true);
         downstream.set_write_timeout(Some(limits.write_timeout));
         downstream.set_min_send_rate(limits.min_send_rate);
 
@@ -153,6 +156,15 @@ impl Drop for ActiveRequest {
     fn drop(&mut self) {
         self.0.dec();
     }
+}
+
+/// HTTP/1.0 clients read to the end of the connection, unless they say that they don't (RFC 9112 §9.3).
+fn may_keep_alive(head: &RequestHeader) -> bool {
+    let says = |word: &str| {
+        let values = head.headers.get_all(CONNECTION).iter().filter_map(|value| value.to_str().ok());
+        values.flat_map(|value| value.split(',')).any(|value| value.trim().eq_ignore_ascii_case(word))
+    };
+    !says("close") && (head.version != http::Version::HTTP_10 || says("keep-alive"))
 }
 
 /// The path alone, for the log: the query is a credential.

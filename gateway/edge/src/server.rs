@@ -3,6 +3,7 @@
 use crate::admin::Admin;
 use crate::edge::Edge;
 use crate::proxy::EdgeProxy;
+use crate::signals::DRAIN;
 use config::gateway::Listener;
 use config::{GatewaySettings, ListenAddress};
 use pingora::apps::HttpServerOptions;
@@ -12,14 +13,13 @@ use pingora::proxy::ProxyServiceBuilder;
 use pingora::server::Server;
 use pingora::server::configuration::ServerConf;
 use pingora::services::listening::Service;
+use pingora::tls::{ServerConfig, install_default_crypto_provider, load_certs_and_key_files};
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpSocket;
 
-/// Seconds that SIGTERM leaves running transfers before their connections close.
-const DRAIN_SECONDS: u64 = 30;
 /// Keep-alive probes notice viewers whose phone left the network.
 const PROBE: Duration = Duration::from_secs(60);
 
@@ -50,8 +50,9 @@ pub(crate) fn build(settings: &GatewaySettings, edge: Arc<Edge>) -> Result<Built
     let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
     let conf = ServerConf {
         threads: settings.threads.map_or(cores, NonZeroUsize::get),
-        grace_period_seconds: Some(0),
-        graceful_shutdown_timeout_seconds: Some(DRAIN_SECONDS),
+        // Only the grace period lets transfers run on; what comes after it drops them.
+        grace_period_seconds: Some(DRAIN.as_secs()),
+        graceful_shutdown_timeout_seconds: Some(0),
         ..ServerConf::default()
     };
     let mut server = Server::new_with_opt_and_conf(None, conf);
@@ -59,41 +60,35 @@ pub(crate) fn build(settings: &GatewaySettings, edge: Arc<Edge>) -> Result<Built
     let mut reserved = Vec::new();
     let mut addresses = Vec::new();
 
-    let mut options = HttpServerOptions::default();
-    options.h2c = true;
-    let mut public = ProxyServiceBuilder::new(&server.configuration, EdgeProxy::new(edge.clone()))
-        .name("public")
-        .server_options(options)
-        .build();
-    for listener in &settings.listen {
-        addresses.push(add(&mut public, listener, &mut reserved)?);
+    // Options are a service's, not a listener's: listeners that speak h2c have a service of their own.
+    for h2c in [false, true] {
+        let listeners: Vec<_> = settings.listen.iter().filter(|listener| listener.h2c == h2c).collect();
+        if listeners.is_empty() {
+            continue;
+        }
+        let mut options = HttpServerOptions::default();
+        options.h2c = h2c;
+        options.h2_idle_timeout = Some(settings.limits.keepalive.get());
+        let mut public = ProxyServiceBuilder::new(&server.configuration, EdgeProxy::new(edge.clone()))
+            .name(if h2c { "public-h2c" } else { "public" })
+            .server_options(options)
+            .build();
+        for listener in listeners {
+            addresses.push(add(&mut public, listener, &mut reserved)?);
+        }
+        server.add_service(public);
     }
-    server.add_service(public);
 
-    let mut admin = Service::new("admin".to_owned(), Admin::new(edge));
+    let mut admin = Service::new("admin".to_owned(), Admin::new(edge, &addresses));
     admin.threads = Some(1);
-    let listener = Listener { address: ListenAddress::Tcp(settings.admin.address), tls: None };
+    let listener = Listener { address: ListenAddress::Tcp(settings.admin.address), tls: None, h2c: false };
     addresses.push(add(&mut admin, &listener, &mut reserved)?);
     server.add_service(admin);
     Ok(Built { server, addresses, reserved })
 }
 
 fn add<A>(service: &mut Service<A>, listener: &Listener, reserved: &mut Vec<TcpSocket>) -> Result<String, ServerError> {
-    let tls = listener.tls.as_ref().map(|tls| {
-        let address = listener.address.to_string();
-        let path = |path: &std::path::Path| {
-            std::fs::File::open(path).map_err(|e| ServerError::Tls {
-                address: address.clone(),
-                reason: format!("{}: {e}", path.display()),
-            })?;
-            Ok::<_, ServerError>(path.to_string_lossy().into_owned())
-        };
-        let mut settings = TlsSettings::intermediate(&path(&tls.certificate)?, &path(&tls.key)?)
-            .map_err(|e| ServerError::Tls { address: address.clone(), reason: e.to_string() })?;
-        settings.enable_h2();
-        Ok(settings)
-    });
-    let tls = tls.transpose()?;
+    let tls = listener.tls.as_ref().map(|tls| tls_settings(&listener.address, tls)).transpose()?;
     match &listener.address {
         ListenAddress::Unix(path) => {
             service.add_uds(&path.to_string_lossy(), None);
@@ -124,6 +119,36 @@ fn add<A>(service: &mut Service<A>, listener: &Listener, reserved: &mut Vec<TcpS
             Ok(address.to_string())
         }
     }
+}
+
+/// Loads every certificate and key, as [`build`] will, and lets them go.
+pub(crate) fn check_certificates(settings: &GatewaySettings) -> Result<(), ServerError> {
+    settings
+        .listen
+        .iter()
+        .filter_map(|listener| Some((&listener.address, listener.tls.as_ref()?)))
+        .try_for_each(|(address, tls)| tls_settings(address, tls).map(drop))
+}
+
+/// Checks that the files hold a certificate and its key: pingora would panic in its own thread, and leave a gateway that looks
+/// alive and serves nobody.
+fn tls_settings(address: &ListenAddress, tls: &config::gateway::Tls) -> Result<TlsSettings, ServerError> {
+    let failed = |reason: String| ServerError::Tls { address: address.to_string(), reason };
+    let (certificate, key) = (tls.certificate.to_string_lossy(), tls.key.to_string_lossy());
+    for path in [&tls.certificate, &tls.key] {
+        std::fs::File::open(path).map_err(|e| failed(format!("{}: {e}", path.display())))?;
+    }
+    let loaded = load_certs_and_key_files(&certificate, &key).ok().flatten();
+    let (chain, private) = loaded
+        .ok_or_else(|| failed(format!("{certificate} and {key} must be PEM files with a certificate and a key")))?;
+    install_default_crypto_provider();
+    ServerConfig::builder()
+        .with_no_client_auth()
+        .with_single_cert(chain, private)
+        .map_err(|e| failed(format!("{certificate} and {key} don't go together: {e}")))?;
+    let mut settings = TlsSettings::intermediate(&certificate, &key).map_err(|e| failed(e.to_string()))?;
+    settings.enable_h2();
+    Ok(settings)
 }
 
 /// Binds and lets go, as pingora will bind: a port that is taken is an error now. pingora itself would try again for half a

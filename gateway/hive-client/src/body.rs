@@ -60,7 +60,7 @@ impl Transfer {
         let mut patience = Patience::new(&self.shared, self.media);
         loop {
             patience.pause_or_fail(error).await?;
-            error = match self.shared.open_once(self.media, &self.etag, self.range).await {
+            error = match self.shared.open_once(self.media, &self.etag, self.range, patience.for_answer()).await {
                 Ok((_, mut incoming)) => match self.next_piece(&mut incoming).await {
                     Ok(piece) => return Ok((piece, incoming)),
                     Err(error) => error,
@@ -80,7 +80,7 @@ impl Transfer {
         Ok(())
     }
 
-    /// After the last byte there must be none. Reading on to the end also hands the connection back to the pool.
+    /// After the last byte there must be none. A reader who reads on to the end also hands the connection back to the pool.
     async fn expect_end(&self, incoming: &mut Incoming) -> Result<(), OriginError> {
         match self.next_piece(incoming).await {
             Ok(_) => Err(self.broken_contract()),

@@ -35,7 +35,7 @@ pub struct HiveConfig {
     pub response_timeout: Duration,
     /// Limit between two pieces of a body.
     pub idle_timeout: Duration,
-    /// How long a hive may be away, counted from the last byte that flowed, before a transfer fails.
+    /// How long a transfer is tried again, counted from the moment it broke, before it fails.
     pub retry_window: Duration,
     /// Idle connections kept.
     pub max_idle: usize,
@@ -84,7 +84,7 @@ impl SliceOrigin for HiveClient {
     async fn describe(&self, media: MediaId) -> Result<MediaMeta, OriginError> {
         let mut patience = Patience::new(&self.shared, media);
         loop {
-            match self.shared.describe_once(media).await {
+            match self.shared.describe_once(media, patience.for_answer()).await {
                 Ok(meta) => return Ok(meta),
                 Err(error) => patience.pause_or_fail(error).await?,
             }
@@ -94,7 +94,7 @@ impl SliceOrigin for HiveClient {
     async fn open(&self, media: MediaId, etag: &ETag, range: ByteRange) -> Result<Opened, OriginError> {
         let mut patience = Patience::new(&self.shared, media);
         loop {
-            match self.shared.open_once(media, etag, range).await {
+            match self.shared.open_once(media, etag, range, patience.for_answer()).await {
                 Ok((meta, incoming)) => {
                     let transfer = Transfer { shared: self.shared.clone(), media, etag: etag.clone(), range };
                     return Ok(Opened { meta, body: body::resuming(transfer, incoming) });
@@ -106,8 +106,8 @@ impl SliceOrigin for HiveClient {
 }
 
 impl Shared {
-    async fn describe_once(&self, media: MediaId) -> Result<MediaMeta, TryError> {
-        let response = self.send(self.request(Method::HEAD, media)?).await?;
+    async fn describe_once(&self, media: MediaId, patience: Duration) -> Result<MediaMeta, TryError> {
+        let response = self.send(self.request(Method::HEAD, media)?, patience).await?;
         answer::description(response.status(), response.headers())
     }
 
@@ -116,6 +116,7 @@ impl Shared {
         media: MediaId,
         etag: &ETag,
         range: ByteRange,
+        patience: Duration,
     ) -> Result<(MediaMeta, Incoming), TryError> {
         let mut request = self.request(Method::GET, media)?;
         let wanted = RequestRange { first: range.start, last: range.end - 1 };
@@ -123,7 +124,7 @@ impl Shared {
         request.headers_mut().insert(RANGE, HeaderValue::try_from(wanted.to_string()).map_err(bad)?);
         let quoted = HeaderValue::try_from(format!("\"{}\"", etag.as_str())).map_err(bad)?;
         request.headers_mut().insert(IF_MATCH, quoted);
-        let response = self.send(request).await?;
+        let response = self.send(request, patience).await?;
         let meta = answer::transfer(response.status(), response.headers(), etag, range)?;
         Ok((meta, response.into_body()))
     }
@@ -139,9 +140,9 @@ impl Shared {
             .map_err(|_| TryError::Protocol("a request of ours could not be built"))
     }
 
-    async fn send(&self, request: Request<Empty<Bytes>>) -> Result<Response<Incoming>, TryError> {
+    async fn send(&self, request: Request<Empty<Bytes>>, patience: Duration) -> Result<Response<Incoming>, TryError> {
         self.stats.request();
-        match tokio::time::timeout(self.config.response_timeout, self.client.request(request)).await {
+        match tokio::time::timeout(patience, self.client.request(request)).await {
             Err(_) => Err(TryError::Timeout),
             Ok(Ok(response)) => Ok(response),
             Ok(Err(error)) => {
@@ -162,6 +163,13 @@ pub(crate) struct Patience<'a> {
 impl<'a> Patience<'a> {
     pub(crate) fn new(shared: &'a Shared, media: MediaId) -> Self {
         Self { shared, media, failing: None }
+    }
+
+    /// How long the next answer may take: a try after a failure ends with the window.
+    pub(crate) fn for_answer(&self) -> Duration {
+        let config = &self.shared.config;
+        let rest = self.failing.map(|(since, _)| config.retry_window.saturating_sub(since.elapsed()));
+        rest.map_or(config.response_timeout, |rest| rest.min(config.response_timeout))
     }
 
     /// Sleeps until the next try, or says what the cache is to be told.

@@ -84,20 +84,25 @@ impl Client {
         Ok((parts.status, parts.headers, body))
     }
 
-    /// Sends bytes as they are and reads until the other side closes or two seconds pass without a byte.
+    /// Sends bytes as they are and reads until the other side closes. For requests after which it has to.
     ///
     /// # Errors
-    /// When nothing can be connected to.
+    /// When nothing can be connected to, or the other side neither says anything nor closes.
     pub async fn raw(&self, bytes: &[u8]) -> Result<Vec<u8>, Failure> {
         let mut stream = TcpStream::connect(self.address).await?;
         // A server that refuses early may close while we still write: what it said before counts.
         let _ = stream.write_all(bytes).await;
         let mut answer = Vec::new();
         let mut piece = [0; 4096];
-        while let Ok(Ok(read @ 1..)) = tokio::time::timeout(Duration::from_secs(2), stream.read(&mut piece)).await {
-            answer.extend_from_slice(piece.get(..read).unwrap_or_default());
+        loop {
+            match tokio::time::timeout(Duration::from_secs(5), stream.read(&mut piece)).await {
+                Ok(Ok(read @ 1..)) => answer.extend_from_slice(piece.get(..read).unwrap_or_default()),
+                Ok(Ok(0) | Err(_)) => return Ok(answer),
+                Err(_) if answer.is_empty() => return Err("neither an answer nor an end".into()),
+                // Kept alive for a next request.
+                Err(_) => return Ok(answer),
+            }
         }
-        Ok(answer)
     }
 }
 

@@ -24,12 +24,18 @@ async fn a_wrong_start_says_what_is_wrong() -> Result<(), Failure> {
         )
     };
     let taken = stack.client.address.to_string();
+    let junk = folder.join("junk.pem");
+    std::fs::write(&junk, "no certificate")?;
+    let tls = format!("127.0.0.1:0\", tls = {{ certificate = \"{0}\", key = \"{0}\" }}, h2c = false", junk.display());
+    let junk_tls = minimal(&tls, "x").replace("h2c = false\" }", "h2c = false }");
     let cases = [
         ("run", minimal(&taken, "other"), 1, taken.as_str()),
         ("run", minimal("127.0.0.1:0", "cache"), 1, "in use by another process"),
         ("check", minimal("127.0.0.1:0", "x").replace("domains", "domain"), 1, "did you mean `tenant[0].domains`"),
         ("check", minimal("127.0.0.1:0", "x").replace("\"tell nobody\"", "{ env = \"NOT_SET\" }"), 1, "NOT_SET"),
         ("check", minimal("127.0.0.1:0", "x"), 0, "ok, 1 tenant"),
+        ("check", junk_tls.clone(), 1, "must be PEM files"),
+        ("run", junk_tls, 1, "must be PEM files"),
     ];
     for (command, text, status, says) in cases {
         let file = folder.join("wrong.toml");
@@ -39,6 +45,8 @@ async fn a_wrong_start_says_what_is_wrong() -> Result<(), Failure> {
         assert!(said.contains(says), "{said:?} lacks {says:?}");
         assert!(!said.contains("tell nobody"), "{said}");
     }
+    let health = stack.admin.ask(http::Method::GET, "/healthz", &[]).await?;
+    assert_eq!((health.status.as_u16(), health.body.as_slice()), (200, &b"ok\n"[..]));
     assert_eq!(gateway(&["run"])?.0, 2, "usage errors exit with 2");
     assert_eq!(gateway(&["dance"])?.0, 2);
     let (code, said) = gateway(&["check", "--config", "/nowhere.toml"])?;

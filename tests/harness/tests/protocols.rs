@@ -33,7 +33,9 @@ async fn get_h2(
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cut_body_over_http2_is_a_reset() -> Result<(), Failure> {
     let shape = Shape { account_bytes_per_second: 8 << 20, ..Shape::default() };
-    let settings = Settings { shape, ..Settings::default() }.film("a.mkv", 12 << 20);
+    let settings = Settings { shape, ..Settings::default() }
+        .film("a.mkv", 12 << 20)
+        .gateway("listen", "[{ address = \"127.0.0.1:0\", h2c = true }]");
     let mut stack = Stack::start(settings.gateway("hive.retry_window", "\"1s\"")).await?;
     let film = stack.film("a.mkv")?.clone();
     let stream = TcpStream::connect(stack.client.address).await?;

@@ -104,8 +104,16 @@ fn is_etag(etag: &str) -> bool {
     (1..=64).contains(&etag.len()) && etag.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
 }
 
+/// `type/subtype` and perhaps parameters (RFC 9110 §8.3.1). A comma is refused wherever it stands: browsers take the last
+/// element of a list, so `video/mp4,text/html` would run as a page.
 fn is_content_type(value: &str) -> bool {
-    (1..=255).contains(&value.len()) && value.bytes().all(|b| (0x20..0x7f).contains(&b)) && value.trim() == value
+    let is_token = |text: &str| {
+        !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
+    };
+    let essence = value.split(';').next().unwrap_or_default().trim_end();
+    (1..=255).contains(&value.len())
+        && value.bytes().all(|b| (0x20..0x7f).contains(&b) && b != b',')
+        && essence.split_once('/').is_some_and(|(kind, subtype)| is_token(kind) && is_token(subtype))
 }
 
 fn is_file_name(name: &str) -> bool {
@@ -170,6 +178,27 @@ mod tests {
         let read = Entity::read(&headers).unwrap();
         assert_eq!(read.content_type, "application/octet-stream");
         assert_eq!(read.file_name, None);
+    }
+
+    #[test]
+    fn only_one_media_type_is_a_media_type() {
+        for (given, sent) in [
+            ("text/html; charset=utf-8", "text/html; charset=utf-8"),
+            ("video/mp4,text/html", "application/octet-stream"),
+            ("video/mp4; ,text/html", "application/octet-stream"),
+            ("video", "application/octet-stream"),
+            ("video/", "application/octet-stream"),
+            ("vid eo/mp4", "application/octet-stream"),
+            ("", "application/octet-stream"),
+        ] {
+            let mut headers = HeaderMap::new();
+            Entity { content_type: given.into(), ..entity() }.write(&mut headers).unwrap();
+            assert_eq!(headers["content-type"], sent, "{given}");
+        }
+        let mut headers = HeaderMap::new();
+        entity().write(&mut headers).unwrap();
+        headers.insert("content-type", "video/mp4,text/html".parse().unwrap());
+        assert_eq!(Entity::read(&headers), Err(EntityError::Invalid("content-type")));
     }
 
     #[test]

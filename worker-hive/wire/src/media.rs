@@ -4,7 +4,8 @@
 pub const HEADER_CHAT_ID: &str = "x-location-chat-id";
 /// Hand-over header with the message id.
 pub const HEADER_MESSAGE_ID: &str = "x-location-msg-id";
-/// One id from the viewer's request to each MTProto call; opaque, at most 64 visible ASCII characters.
+/// Names a request in the hive's log, down to each MTProto call; opaque, at most 64 visible ASCII characters. The hive makes
+/// one where it is missing.
 pub const REQUEST_ID_HEADER: &str = "x-request-id";
 
 /// A message that carries a document, named as Telegram's bot API names it.

@@ -12,6 +12,8 @@ use telegram_sim::{Rule, Shape};
 struct Running {
     settings: Option<Settings>,
     stack: Option<Stack>,
+    /// Of the last answer that had one, with its quotes; `{etag}` in an option of a request.
+    etag: String,
 }
 
 /// Runs a case to its end.
@@ -19,7 +21,7 @@ struct Running {
 /// # Errors
 /// The first step or expectation that fails, with its line.
 pub async fn run(case: &Case) -> Result<(), Failure> {
-    let mut running = Running { settings: Some(Settings::default()), stack: None };
+    let mut running = Running { settings: Some(Settings::default()), stack: None, etag: String::new() };
     for step in &case.steps {
         running.step(step).await.map_err(|e| format!("line {}: {}: {e}", step.number, step.text))?;
     }
@@ -28,7 +30,8 @@ pub async fn run(case: &Case) -> Result<(), Failure> {
 
 impl Running {
     async fn step(&mut self, step: &Line) -> Result<(), Failure> {
-        let words: Vec<&str> = step.words.iter().map(String::as_str).collect();
+        let words: Vec<String> = step.words.iter().map(|word| word.replace("{etag}", &self.etag)).collect();
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
         if let Some(settings) = self.settings.take() {
             if words == ["start"] {
                 self.stack = Some(Stack::start(settings).await?);
@@ -42,6 +45,9 @@ impl Running {
             ["get" | "head", name, options @ ..] => {
                 let method = if words.first() == Some(&"head") { Method::HEAD } else { Method::GET };
                 let answer = ask(stack, method, name, options).await?;
+                if let Some(etag) = answer.header("etag") {
+                    etag.clone_into(&mut self.etag);
+                }
                 expect_all(stack, &answer, step)
             }
             ["method", method, name, options @ ..] => {

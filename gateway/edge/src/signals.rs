@@ -1,0 +1,70 @@
+//! Signals, and the end of the process.
+
+use async_trait::async_trait;
+use pingora::server::{ShutdownSignal, ShutdownSignalWatch};
+use prometheus::IntGauge;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Longest time that SIGTERM leaves running transfers.
+pub(crate) const DRAIN: Duration = Duration::from_secs(30);
+/// How often the drain looks whether it is done.
+const LOOK: Duration = Duration::from_millis(20);
+/// `SIGXFSZ`, a file at its size limit. Handled, the write fails with an error that the cache knows; unhandled, it kills.
+const FILE_SIZE_LIMIT: i32 = 25;
+
+/// Tells pingora when to stop: SIGTERM drains, SIGINT stops at once, SIGQUIT hands over to a new process.
+pub(crate) struct Signals {
+    draining: Arc<AtomicBool>,
+}
+
+/// Set once SIGTERM came.
+pub(crate) struct Drain {
+    draining: Arc<AtomicBool>,
+}
+
+impl Signals {
+    pub(crate) fn new() -> (Self, Drain) {
+        let draining = Arc::new(AtomicBool::new(false));
+        (Self { draining: draining.clone() }, Drain { draining })
+    }
+}
+
+#[async_trait]
+impl ShutdownSignalWatch for Signals {
+    async fn recv(&self) -> ShutdownSignal {
+        let kinds = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::quit(), SignalKind::hangup()];
+        let [Ok(mut terminate), Ok(mut interrupt), Ok(mut quit), Ok(mut hangup)] = kinds.map(signal) else {
+            tracing::error!("signals can't be watched");
+            return ShutdownSignal::FastShutdown;
+        };
+        let _caught = signal(SignalKind::from_raw(FILE_SIZE_LIMIT));
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => {
+                    self.draining.store(true, Ordering::Release);
+                    return ShutdownSignal::GracefulTerminate;
+                }
+                _ = interrupt.recv() => return ShutdownSignal::FastShutdown,
+                _ = quit.recv() => return ShutdownSignal::GracefulUpgrade,
+                _ = hangup.recv() => tracing::info!("SIGHUP: settings are read at start only"),
+            }
+        }
+    }
+}
+
+impl Drain {
+    /// Watches from a thread of its own and calls `end` as soon as nothing runs after SIGTERM. pingora by itself would wait for
+    /// the whole time, whether or not anybody is left.
+    pub(crate) fn watch(self, active: IntGauge, end: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
+        let watch = move || {
+            while !(self.draining.load(Ordering::Acquire) && active.get() == 0) {
+                std::thread::sleep(LOOK);
+            }
+            end();
+        };
+        std::thread::Builder::new().name("drain".to_owned()).spawn(watch).map(drop)
+    }
+}
