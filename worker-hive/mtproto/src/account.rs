@@ -5,8 +5,11 @@ use crate::datacentre::Datacentre;
 use crate::fault::{CallFault, classify};
 use crate::folder::SessionFolder;
 use crate::link::LinkOwner;
+use crate::locate::Sweep;
 use crate::media::Location;
+use crate::revoked::Revoked;
 use crate::schema::StoreError;
+use crate::slots::Slot;
 use crate::store::{AccountInfo, AccountStore};
 use bytes::Bytes;
 use grammers_mtsender::InvocationError;
@@ -14,7 +17,7 @@ use grammers_tl_types::{Deserializable, Identifiable, RemoteCall, enums, functio
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -23,20 +26,23 @@ use tokio::time::Instant;
 /// the MTProto library's buffers hold.
 pub const MAX_CHUNK: u32 = 512 * 1024;
 
-/// Answers are not asked for again within this time after the data-centre took an authorization and still refused a call.
-const REFUSED_PAUSE: Duration = Duration::from_secs(60);
-/// Pause after an authorization could not be carried over.
-const FAILED_PAUSE: Duration = Duration::from_secs(1);
-/// An exported authorization may be imported again when the answer to the import was lost.
-const IMPORT_TRIES: usize = 3;
-
 /// A session that is used: keeps its connections warm until it is dropped.
 pub struct Account {
+    me: Weak<Self>,
     name: String,
     pub(crate) store: Arc<AccountStore>,
-    config: Arc<ClientConfig>,
+    pub(crate) config: Arc<ClientConfig>,
     datacentres: Mutex<HashMap<i32, Arc<Datacentre>>>,
-    pub(crate) last_sweep: tokio::sync::Mutex<Option<Instant>>,
+    pub(crate) sweep: Arc<tokio::sync::Mutex<Sweep>>,
+    rest: Mutex<Option<Rest>>,
+    revoked: Arc<Revoked>,
+}
+
+/// Telegram told the account to wait.
+#[derive(Clone, Copy)]
+struct Rest {
+    until: Instant,
+    premium_exempt: bool,
 }
 
 impl Account {
@@ -45,19 +51,23 @@ impl Account {
     /// # Errors
     /// [`StoreError`] when the session file is missing, foreign or damaged.
     pub fn open(folder: &SessionFolder, account: &str, config: Arc<ClientConfig>) -> Result<Arc<Self>, StoreError> {
-        let this = Self {
+        let store = Arc::new(folder.open_store(account)?);
+        let this = Arc::new_cyclic(|me| Self {
+            me: Weak::clone(me),
             name: account.to_owned(),
-            store: Arc::new(folder.open_store(account)?),
+            store,
             config,
             datacentres: Mutex::default(),
-            last_sweep: tokio::sync::Mutex::default(),
-        };
+            sweep: Arc::default(),
+            rest: Mutex::default(),
+            revoked: Arc::default(),
+        });
         let info = this.store.info();
         // Every data-centre that was of use before is of use again: warm it before the first viewer asks.
         for dc in info.authorized_dcs.iter().copied().chain([info.home_dc]) {
             this.datacentre(dc);
         }
-        Ok(Arc::new(this))
+        Ok(this)
     }
 
     /// The session's name in its store.
@@ -125,12 +135,12 @@ impl Account {
         };
         let dc = location.dc;
         let imports = self.authorize(dc).await?;
-        let answer = match self.call(dc, &request).await {
+        let answer = match self.call_in_turn(dc, &request).await {
             Err(CallFault::Banned(reason)) if dc != self.store.home_dc() => {
                 tracing::info!(account = %self.name, dc, %reason, "the data-centre forgot the authorization");
                 self.forget_authorization(dc, imports).await;
                 self.authorize(dc).await?;
-                match self.call(dc, &request).await {
+                match self.call_in_turn(dc, &request).await {
                     Err(CallFault::Banned(_)) => {
                         self.refuse(dc).await;
                         Err(CallFault::Unauthorized)
@@ -158,8 +168,32 @@ impl Account {
     }
 
     async fn call<R: RemoteCall + Sync>(&self, dc: i32, request: &R) -> Result<Vec<u8>, CallFault> {
+        self.obey_rest()?;
+        self.call_now(dc, request, None).await
+    }
+
+    /// As [`Account::call`], for calls with large answers: no more of them under way than come back soon.
+    async fn call_in_turn<R: RemoteCall + Sync>(&self, dc: i32, request: &R) -> Result<Vec<u8>, CallFault> {
+        self.obey_rest()?;
+        let slot = self.datacentre(dc).slot().await?;
+        // Another call may have been told to wait meanwhile.
+        self.obey_rest()?;
+        self.call_now(dc, request, Some(slot)).await
+    }
+
+    async fn call_now<R: RemoteCall + Sync>(
+        &self,
+        dc: i32,
+        request: &R,
+        slot: Option<Slot>,
+    ) -> Result<Vec<u8>, CallFault> {
         let started = Instant::now();
-        let answer = self.datacentre(dc).call(request, self.config.call_timeout).await;
+        let answer = self.datacentre(dc).call(request, self.config.call_timeout, slot).await;
+        match &answer {
+            Err(CallFault::Flood { seconds, premium_exempt }) => self.told_to_rest(*seconds, *premium_exempt),
+            Err(CallFault::Banned(reason)) if dc == self.store.home_dc() => self.revoked.say(&self.name, reason),
+            _ => {}
+        }
         tracing::debug!(
             account = %self.name,
             dc,
@@ -171,6 +205,30 @@ impl Account {
         answer
     }
 
+    /// Refuses a call while the account was told to wait: calling nevertheless makes Telegram's waits longer.
+    fn obey_rest(&self) -> Result<(), CallFault> {
+        let Some(rest) = *self.rest.lock() else { return Ok(()) };
+        let left = rest.until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Ok(());
+        }
+        let seconds = u32::try_from(left.as_millis().div_ceil(1000)).unwrap_or(u32::MAX);
+        Err(CallFault::Flood { seconds, premium_exempt: rest.premium_exempt })
+    }
+
+    fn told_to_rest(&self, seconds: u32, premium_exempt: bool) {
+        let until = Instant::now() + Duration::from_secs(u64::from(seconds));
+        let mut rest = self.rest.lock();
+        if rest.is_none_or(|known| known.until < until) {
+            *rest = Some(Rest { until, premium_exempt });
+        }
+    }
+
+    /// For work that outlives the call that began it.
+    pub(crate) fn owned(&self) -> Result<Arc<Self>, CallFault> {
+        self.me.upgrade().ok_or_else(|| CallFault::Dropped("the account is closed".to_owned()))
+    }
+
     pub(crate) fn datacentre(&self, dc: i32) -> Arc<Datacentre> {
         let mut datacentres = self.datacentres.lock();
         Arc::clone(datacentres.entry(dc).or_insert_with(|| {
@@ -178,81 +236,15 @@ impl Account {
             let owner = LinkOwner {
                 account: self.name.clone(),
                 dc,
-                api_id: self.store.info().api_id,
+                api_id: self.config.api_id.unwrap_or_else(|| self.store.info().api_id),
                 store: Arc::clone(&self.store),
                 config: Arc::clone(&self.config),
                 key_lock: Arc::default(),
+                revoked: Arc::clone(&self.revoked),
                 changed: Arc::new(changed),
             };
             Arc::new(Datacentre::start(&owner, observe))
         }))
-    }
-
-    /// Makes sure that the account may call in a foreign data-centre: once, ever, as long as its key lives. Returns how many
-    /// authorizations were carried there, for [`Account::forget_authorization`].
-    async fn authorize(&self, dc: i32) -> Result<u64, CallFault> {
-        if dc == self.store.home_dc() {
-            return Ok(0);
-        }
-        let datacentre = self.datacentre(dc);
-        let mut gate = datacentre.gate.lock().await;
-        if self.store.dc(dc).is_some_and(|dc| dc.authorized) {
-            return Ok(gate.imports);
-        }
-        if let Some((until, fault)) = &gate.closed_until
-            && Instant::now() < *until
-        {
-            return Err(fault.clone());
-        }
-        // Before the export, so that a data-centre that can't be reached costs no export.
-        datacentre.ready().await?;
-        match self.carry_authorization(dc).await {
-            Ok(()) => {
-                gate.closed_until = None;
-                gate.imports += 1;
-                if let Err(error) = self.store.set_authorized(dc, true).await {
-                    tracing::warn!(account = %self.name, dc, %error, "can't keep the authorization");
-                }
-                Ok(gate.imports)
-            }
-            Err(fault) => {
-                gate.closed_until = Some((Instant::now() + FAILED_PAUSE, fault.clone()));
-                Err(fault)
-            }
-        }
-    }
-
-    async fn carry_authorization(&self, dc: i32) -> Result<(), CallFault> {
-        let export = functions::auth::ExportAuthorization { dc_id: dc };
-        let enums::auth::ExportedAuthorization::Authorization(exported) =
-            self.invoke(self.store.home_dc(), &export).await?;
-        let import = functions::auth::ImportAuthorization { id: exported.id, bytes: exported.bytes };
-        let mut tries = 1;
-        loop {
-            match self.invoke(dc, &import).await {
-                Ok(_) => return Ok(()),
-                Err(CallFault::Dropped(_) | CallFault::Timeout) if tries < IMPORT_TRIES => tries += 1,
-                Err(fault) => return Err(fault),
-            }
-        }
-    }
-
-    async fn forget_authorization(&self, dc: i32, imports: u64) {
-        let datacentre = self.datacentre(dc);
-        let gate = datacentre.gate.lock().await;
-        if gate.imports == imports
-            && let Err(error) = self.store.set_authorized(dc, false).await
-        {
-            tracing::warn!(account = %self.name, dc, %error, "can't keep that the authorization is gone");
-        }
-    }
-
-    async fn refuse(&self, dc: i32) {
-        let datacentre = self.datacentre(dc);
-        datacentre.gate.lock().await.closed_until = Some((Instant::now() + REFUSED_PAUSE, CallFault::Unauthorized));
-        if let Err(error) = self.store.set_authorized(dc, false).await {
-            tracing::warn!(account = %self.name, dc, %error, "can't keep that the authorization is gone");
-        }
     }
 }
 

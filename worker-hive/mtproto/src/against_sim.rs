@@ -3,14 +3,18 @@
 use crate::{
     Account, CallFault, ClientConfig, LocateFault, Location, MAX_CHUNK, MessageRef, SessionFolder, SessionSeed,
 };
+use bytes::Bytes;
 use std::sync::Arc;
 use std::time::Duration;
-use telegram_sim::{Account as SimAccount, Channel, Content, Document, Fault, Rule, Sim, When, World};
+use telegram_sim::{
+    Account as SimAccount, Channel, Content, Document, Fault, Reachability, Rule, Shape, Sim, When, World,
+};
 use tempfile::TempDir;
+use tokio::task::JoinHandle;
 
 const CHANNEL: i64 = 1_234_567_890;
 const MESSAGE: MessageRef = MessageRef { chat_id: -1_000_000_000_000 - CHANNEL, message_id: 1 };
-const SIZE: u64 = 2 * 1024 * 1024 + 77;
+const SIZE: u64 = 6 * 1024 * 1024 + 77;
 
 struct Rig {
     sim: Sim,
@@ -20,11 +24,17 @@ struct Rig {
 
 impl Rig {
     fn start(account: SimAccount, dc: i32) -> Self {
+        Self::start_with(account, dc, |_| {})
+    }
+
+    fn start_with(account: SimAccount, dc: i32, change: impl Fn(&mut serde_json::Value)) -> Self {
         let channel = Channel::new(CHANNEL, "films").with_document(1, Document::generated("f.mkv", dc, SIZE, 5));
         let sim = Sim::start(World::new(3).with_account(account).with_channel(channel)).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let sessions = SessionFolder::open(folder.path()).unwrap();
-        let seed = SessionSeed::parse(&serde_json::to_string(&sim.seeds()[0]).unwrap()).unwrap();
+        let mut seed = serde_json::to_value(&sim.seeds()[0]).unwrap();
+        change(&mut seed);
+        let seed = SessionSeed::parse(&seed.to_string()).unwrap();
         sessions.import(&seed).unwrap();
         let config = ClientConfig {
             connections: 2,
@@ -34,6 +44,24 @@ impl Rig {
         };
         let account = Account::open(&sessions, &seed.account, Arc::new(config)).unwrap();
         Self { sim, account, _folder: folder }
+    }
+
+    fn calls(&self, method: &str) -> u64 {
+        self.sim.counters().snapshot().calls(method)
+    }
+
+    fn accepted(&self) -> u64 {
+        self.sim.counters().snapshot().accepted.values().sum()
+    }
+
+    /// Asks for `count` chunks of `limit` bytes at once.
+    fn ask(&self, location: &Location, from: u64, count: u64, limit: u32) -> Vec<JoinHandle<Result<Bytes, CallFault>>> {
+        (0..count)
+            .map(|n| {
+                let (account, location) = (Arc::clone(&self.account), location.clone());
+                tokio::spawn(async move { account.get_chunk(&location, from + n * u64::from(limit), limit).await })
+            })
+            .collect()
     }
 
     async fn exact(&self, location: &Location, offset: u64, limit: u32) {
@@ -75,7 +103,7 @@ async fn the_largest_chunk_and_all_rules_about_chunks_hold() {
     for (offset, limit) in [(0, 1024), (1024, 3072), (4096, 4096), (512 * 1024, MAX_CHUNK), (64 * 1024, 448 * 1024)] {
         rig.exact(&location, offset, limit).await;
     }
-    assert!(rig.account.get_chunk(&location, 4 << 20, 4096).await.unwrap().is_empty(), "past the end");
+    assert!(rig.account.get_chunk(&location, 8 << 20, 4096).await.unwrap().is_empty(), "past the end");
     let bad = [(0, 0), (1, 1024), (0, 1000), (0, MAX_CHUNK + 1024), (1_047_552, 2048)];
     for (offset, limit) in bad {
         assert!(matches!(rig.account.get_chunk(&location, offset, limit).await, Err(CallFault::Other(_))));
@@ -119,7 +147,8 @@ async fn what_is_not_there_is_told_apart() {
     for (chat_id, message_id, expected) in [
         (MESSAGE.chat_id, 99, LocateFault::NoMessage),
         (-1_000_000_000_777, 1, LocateFault::NoChat),
-        (-5, 1, LocateFault::NoMessage),
+        (-5, 1, LocateFault::NoChat),
+        (7002, 1, LocateFault::NoChat),
         (0, 1, LocateFault::NoChat),
         (i64::MIN, 1, LocateFault::NoChat),
     ] {
@@ -133,4 +162,178 @@ async fn what_is_not_there_is_told_apart() {
     );
     rig.sim.world().ban("user", None).unwrap();
     assert!(matches!(rig.account.locate(MESSAGE).await, Err(LocateFault::Call(CallFault::Banned(_)))));
+}
+
+/// Waits for something that must come, however slow the machine.
+async fn until(what: &str, mut done: impl FnMut() -> bool) {
+    let waiting = async {
+        while !done() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), waiting).await.unwrap_or_else(|_| panic!("never: {what}"));
+}
+
+#[tokio::test]
+async fn a_narrow_account_serves_all_its_streams_without_a_time_out() {
+    const CHUNK: u32 = 128 * 1024;
+    let rig = Rig::start(SimAccount::bot("bot", 7001), 2);
+    let location = rig.account.locate(MESSAGE).await.unwrap();
+    rig.exact(&location, 5 << 20, 4096).await;
+    until("both connections", || rig.accepted() == 2).await;
+    rig.sim.set_shape(Shape { account_bytes_per_second: 1 << 20, ..Shape::default() });
+    // Three streams, twelve chunks each: three times as many bytes as the line carries within the time-out of a call.
+    let streams = (0..3_u64).flat_map(|stream| rig.ask(&location, stream * 12 * u64::from(CHUNK), 12, CHUNK));
+    for chunk in streams.collect::<Vec<_>>() {
+        assert_eq!(chunk.await.unwrap().unwrap().len(), 128 * 1024);
+    }
+    let counts = rig.sim.counters().snapshot();
+    let asked: Vec<_> = counts.chunks.iter().filter(|chunk| chunk.limit == u64::from(CHUNK)).collect();
+    assert_eq!(asked.len(), 36);
+    assert!(asked.iter().all(|chunk| (chunk.asked, chunk.served) == (1, 1)), "{asked:?}");
+    assert_eq!(rig.accepted(), 2, "no connection is given up");
+}
+
+#[tokio::test]
+async fn what_a_cancelled_asker_asked_for_counts_until_it_is_there() {
+    let rig = Rig::start(SimAccount::bot("bot", 7001), 2);
+    let location = rig.account.locate(MESSAGE).await.unwrap();
+    rig.sim.faults().add(Rule::on("upload.getFile", Fault::Delay(500)));
+    let calls = rig.ask(&location, 0, 3, 4096);
+    until("three calls", || rig.calls("upload.getFile") == 3).await;
+    for call in calls {
+        call.abort();
+        assert!(call.await.unwrap_err().is_cancelled());
+    }
+    assert_eq!(rig.account.datacentre(2).in_flight(), 3);
+    until("the answers", || rig.account.datacentre(2).in_flight() == 0).await;
+}
+
+#[tokio::test]
+async fn a_lost_answer_gives_its_place_back() {
+    let rig = Rig::start(SimAccount::bot("bot", 7001), 2);
+    let location = rig.account.locate(MESSAGE).await.unwrap();
+    rig.sim.faults().add(Rule::on("upload.getFile", Fault::Silence).when(When::First(30)));
+    for call in rig.ask(&location, 0, 8, 4096) {
+        assert_eq!(call.await.unwrap().unwrap_err(), CallFault::Timeout);
+    }
+    rig.sim.faults().clear();
+    until("the places", || rig.account.datacentre(2).in_flight() == 0).await;
+    rig.exact(&location, 0, 4096).await;
+}
+
+#[tokio::test]
+async fn viewers_who_leave_cost_no_export() {
+    let rig = Rig::start(SimAccount::bot("bot", 7001), 4);
+    let location = rig.account.locate(MESSAGE).await.unwrap();
+    rig.sim.faults().add(Rule::on("auth.importAuthorization", Fault::Delay(600)));
+    for _ in 0..5 {
+        let exports = rig.calls("auth.importAuthorization");
+        let call = rig.ask(&location, 0, 1, 4096).remove(0);
+        until("the import", || exports > 0 || rig.calls("auth.importAuthorization") > 0).await;
+        call.abort();
+    }
+    rig.exact(&location, 0, 4096).await;
+    assert_eq!((rig.calls("auth.exportAuthorization"), rig.calls("auth.importAuthorization")), (1, 1));
+}
+
+#[tokio::test]
+async fn an_import_whose_answer_is_lost_is_believed() {
+    for lost in [1, 3] {
+        let rig = Rig::start(SimAccount::bot("bot", 7001), 4);
+        let location = rig.account.locate(MESSAGE).await.unwrap();
+        rig.sim.faults().add(Rule::on("auth.importAuthorization", Fault::Truncate).when(When::First(1)));
+        rig.sim.faults().add(Rule::on("auth.importAuthorization", Fault::Drop).when(When::First(lost)));
+        let mut first = rig.account.get_chunk(&location, 0, 4096).await;
+        while matches!(first, Err(CallFault::Dropped(_) | CallFault::Timeout)) {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            first = rig.account.get_chunk(&location, 0, 4096).await;
+        }
+        first.unwrap();
+        assert_eq!(rig.calls("auth.exportAuthorization"), 1);
+    }
+}
+
+#[tokio::test]
+async fn trouble_with_one_chunk_hurts_no_other() {
+    let rig = Rig::start(SimAccount::bot("bot", 7001), 2);
+    let location = rig.account.locate(MESSAGE).await.unwrap();
+    rig.exact(&location, 0, 4096).await;
+    until("both connections", || rig.accepted() == 2).await;
+    rig.sim.faults().add(Rule::on("upload.getFile", Fault::Delay(400)).offset(1 << 20, 2 << 20));
+    for (offset, code, name) in [(0, 500, "INTERDC_4_CALL_ERROR"), (4096, -503, "Timeout")] {
+        rig.sim.faults().add(Rule::on("upload.getFile", Fault::Error(code, name.into())).offset(offset, offset + 1));
+    }
+    let others = rig.ask(&location, 1 << 20, 2, 4096);
+    for offset in [0, 4096, 0, 4096] {
+        let answer = rig.account.get_chunk(&location, offset, 4096).await;
+        assert!(matches!(answer, Err(CallFault::Dropped(_))), "{answer:?}");
+    }
+    for other in others {
+        other.await.unwrap().unwrap();
+    }
+    assert_eq!(rig.accepted(), 2);
+    let forgot = Fault::Error(400, "CONNECTION_NOT_INITED".into());
+    rig.sim.faults().add(Rule::on("upload.getFile", forgot).offset(8192, 8193).when(When::First(1)));
+    rig.exact(&location, 8192, 4096).await;
+    until("a connection that begins again", || rig.accepted() == 3).await;
+}
+
+#[tokio::test]
+async fn an_account_that_was_told_to_wait_waits_with_everything() {
+    let rig = Rig::start(SimAccount::user("user", 7002), 2);
+    rig.sim.faults().add(Rule::on("messages.getDialogs", Fault::FloodWait(30)));
+    for _ in 0..5 {
+        let found = rig.account.locate(MESSAGE).await.unwrap_err();
+        assert!(matches!(found, LocateFault::Call(CallFault::Flood { seconds: 29..=30, .. })), "{found}");
+        assert!(matches!(rig.account.bring_up().await, Err(CallFault::Flood { .. })));
+    }
+    assert_eq!((rig.calls("messages.getDialogs"), rig.calls("users.getUsers")), (1, 0));
+}
+
+#[tokio::test]
+async fn viewers_who_leave_do_not_begin_the_dialogs_again() {
+    let rig = Rig::start(SimAccount::user("user", 7002), 2);
+    rig.sim.faults().add(Rule::on("messages.getDialogs", Fault::Delay(400)));
+    for _ in 0..3 {
+        let account = Arc::clone(&rig.account);
+        let viewer = tokio::spawn(async move { account.locate(MESSAGE).await });
+        until("the dialogs", || rig.calls("messages.getDialogs") > 0).await;
+        viewer.abort();
+    }
+    rig.account.locate(MESSAGE).await.unwrap();
+    assert_eq!(rig.calls("messages.getDialogs"), 1);
+}
+
+#[tokio::test]
+async fn a_silent_data_centre_keeps_nobody_past_the_deadline() {
+    let rig = Rig::start(SimAccount::bot("bot", 7001), 4);
+    let location = rig.account.locate(MESSAGE).await.unwrap();
+    rig.sim.set_reachability(4, Reachability::Silent);
+    // A connect is given up after 8 s; the call has 1.5 s.
+    let answer = tokio::time::timeout(Duration::from_secs(5), rig.account.get_chunk(&location, 0, 4096)).await;
+    assert_eq!(answer.unwrap(), Err(CallFault::Timeout));
+    assert_eq!(rig.calls("auth.exportAuthorization"), 0);
+}
+
+#[tokio::test]
+async fn an_account_whose_home_key_is_gone_is_given_up() {
+    let rig = Rig::start_with(SimAccount::bot("bot", 7001), 2, |seed| seed["auth_keys"]["2"] = "5a".repeat(256).into());
+    assert!(matches!(rig.account.bring_up().await, Err(CallFault::Banned(_))));
+    let tried = rig.accepted();
+    assert!(tried <= 4, "at most each connection's one exchange: {tried}");
+    for _ in 0..50 {
+        assert!(matches!(rig.account.bring_up().await, Err(CallFault::Banned(_))));
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(rig.accepted(), tried);
+}
+
+#[tokio::test]
+async fn a_replaced_document_has_the_date_of_its_edit() {
+    let rig = Rig::start(SimAccount::bot("bot", 7001), 2);
+    let before = rig.account.locate(MESSAGE).await.unwrap();
+    rig.sim.world().replace_document(MESSAGE.chat_id, 1, Document::generated("g.mkv", 2, SIZE, 6)).unwrap();
+    let after = rig.account.locate(MESSAGE).await.unwrap();
+    assert!(before.identity != after.identity && before.date < after.date, "{before:?} {after:?}");
 }

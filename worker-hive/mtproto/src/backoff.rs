@@ -23,6 +23,13 @@ impl Backoff {
         full.mul_f64(0.5 + roll.clamp(0.0, 1.0) / 2.0)
     }
 
+    /// The wait before a lost connection is made again: what took this one may have taken everybody's, who must not all be back
+    /// at the same moment. Spread over ten times `first`, and longer when connections are lost again and again.
+    pub(crate) fn after_loss(&mut self, roll: f64) -> Duration {
+        let spread = self.first.saturating_mul(10).mul_f64(roll.clamp(0.0, 1.0));
+        self.next(roll).max(spread)
+    }
+
     pub(crate) fn reset(&mut self) {
         self.failures = 0;
     }
@@ -39,6 +46,9 @@ mod tests {
         let waits: Vec<u128> = (0..40).map(|_| backoff.next(1.0).as_millis()).collect();
         assert_eq!(waits[..5], [100, 200, 400, 800, 1000]);
         assert!(waits[5..].iter().all(|wait| *wait == 1000));
+        assert_eq!(backoff.after_loss(0.0), Duration::from_millis(500), "not at once in a loop");
+        backoff.reset();
+        assert_eq!(backoff.after_loss(0.5), Duration::from_millis(500), "spread out from the first");
         backoff.reset();
         assert_eq!(backoff.next(0.0), Duration::from_millis(50));
     }

@@ -10,6 +10,8 @@ use std::time::Duration;
 pub struct ClientConfig {
     /// Addresses that win over Telegram's own, by data-centre: test data-centres, relays, a simulator.
     pub addresses: Arc<HashMap<i32, SocketAddr>>,
+    /// The application's id, instead of the one that each session was made with.
+    pub api_id: Option<i32>,
     /// Connections per account and data-centre, at least 1. Telegram's speed limit is per connection; above some 20 it closes them.
     pub connections: usize,
     /// A connection that isn't warm after this long is given up and tried again.
@@ -34,6 +36,7 @@ impl Default for ClientConfig {
     fn default() -> Self {
         Self {
             addresses: Arc::default(),
+            api_id: None,
             connections: 4,
             connect_timeout: Duration::from_secs(8),
             call_timeout: Duration::from_secs(10),

@@ -2,44 +2,78 @@
 
 use crate::fault::CallFault;
 use crate::link::{Link, LinkOwner, LinkState, Ready};
+use crate::slots::{Slot, Slots};
 use grammers_tl_types::RemoteCall;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use grammers_tl_types::functions::auth::ImportAuthorization;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
+
+/// All but the first connection begin within this time.
+const STAGGER: Duration = Duration::from_millis(50);
 
 /// Several warm connections that share the account's key for the data-centre.
 pub(crate) struct Datacentre {
     links: Vec<Link>,
     changed: watch::Receiver<u64>,
     turn: AtomicUsize,
+    slots: Arc<Slots>,
     /// Guards export and import of the authorization: Telegram limits both.
-    pub(crate) gate: tokio::sync::Mutex<Gate>,
+    pub(crate) gate: Arc<tokio::sync::Mutex<Gate>>,
+    /// Authorizations carried here so far, so that of many calls refused at once only one asks for the next. Changed under the gate.
+    pub(crate) imports: AtomicU64,
 }
 
-/// When the authorization was last tried, and what came of it.
+/// What came of carrying the authorization here.
 #[derive(Default)]
 pub(crate) struct Gate {
+    /// Until when it isn't tried again, and why.
     pub(crate) closed_until: Option<(Instant, CallFault)>,
-    /// Authorizations carried here so far, so that of many calls refused at once only one asks for the next.
-    pub(crate) imports: u64,
+    /// Exported, sent here, and the answer was lost: it may have been taken, and is sent again rather than exported again.
+    pub(crate) unsettled: Option<ImportAuthorization>,
 }
 
 impl Datacentre {
     pub(crate) fn start(owner: &LinkOwner, changed: watch::Receiver<u64>) -> Self {
+        let connections = owner.config.connections.max(1);
         Self {
-            links: (0..owner.config.connections.max(1)).map(|_| Link::start(owner.clone())).collect(),
+            // The first connects at once for the first caller; the rest spread out, as many accounts may start together.
+            links: (0..connections)
+                .map(|n| {
+                    Link::start(owner.clone(), if n == 0 { Duration::ZERO } else { STAGGER.mul_f64(rand::random()) })
+                })
+                .collect(),
+            slots: Arc::new(Slots::new(connections, owner.config.call_timeout)),
             changed,
             turn: AtomicUsize::new(0),
-            gate: tokio::sync::Mutex::default(),
+            gate: Arc::default(),
+            imports: AtomicU64::new(0),
         }
     }
 
     /// Calls over the least busy warm connection, waiting for one if none is warm yet.
-    pub(crate) async fn call<R: RemoteCall>(&self, request: &R, limit: Duration) -> Result<Vec<u8>, CallFault> {
+    pub(crate) async fn call<R: RemoteCall>(
+        &self,
+        request: &R,
+        limit: Duration,
+        slot: Option<Slot>,
+    ) -> Result<Vec<u8>, CallFault> {
         let deadline = Instant::now() + limit;
-        let (link, ready) = timeout_at(deadline, self.ready()).await.map_err(|_| CallFault::Timeout)??;
-        link.call(&ready, request, deadline.saturating_duration_since(Instant::now())).await
+        let (link, ready) = self.ready(deadline).await?;
+        link.call(&ready, request, deadline, slot).await
+    }
+
+    /// Waits for this chunk's turn.
+    pub(crate) async fn slot(&self) -> Result<Slot, CallFault> {
+        self.slots.take().await.ok_or(CallFault::Timeout)
+    }
+
+    /// Calls that were sent and not answered yet.
+    #[cfg(test)]
+    pub(crate) fn in_flight(&self) -> usize {
+        self.links.iter().map(Link::in_flight).sum()
     }
 
     /// Panics every runner that is up.
@@ -52,8 +86,12 @@ impl Datacentre {
         }
     }
 
-    /// Waits until at least one connection is warm, or all have failed.
-    pub(crate) async fn ready(&self) -> Result<(&Link, Ready), CallFault> {
+    /// Waits until at least one connection is warm, all have failed, or the time is up.
+    pub(crate) async fn ready(&self, deadline: Instant) -> Result<(&Link, Ready), CallFault> {
+        timeout_at(deadline, self.any_ready()).await.map_err(|_| CallFault::Timeout)?
+    }
+
+    async fn any_ready(&self) -> Result<(&Link, Ready), CallFault> {
         let mut changed = self.changed.clone();
         loop {
             changed.borrow_and_update();

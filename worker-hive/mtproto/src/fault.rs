@@ -25,8 +25,9 @@ pub enum CallFault {
     /// The account is not usable any more: revoked, deactivated or banned.
     #[error("the account is revoked: {0}")]
     Banned(String),
-    /// The connection broke, could not be made, or its runner died. The call may or may not have arrived.
-    #[error("the connection dropped: {0}")]
+    /// The call got lost: the connection broke, could not be made, or its runner died, or Telegram had trouble of its own. The call
+    /// may or may not have arrived.
+    #[error("the call was lost: {0}")]
     Dropped(String),
     /// No answer within the call's deadline.
     #[error("no answer in time")]
@@ -50,11 +51,6 @@ impl CallFault {
             Self::Timeout => "timeout",
             Self::Other(_) => "other",
         }
-    }
-
-    /// True when the connection that the call went over is of no more use.
-    pub(crate) fn is_connection_loss(&self) -> bool {
-        matches!(self, Self::Dropped(_))
     }
 
     pub(crate) fn unexpected(what: &str) -> Self {
@@ -90,6 +86,18 @@ const BANNED: &[&str] = &[
     "ACCESS_TOKEN_EXPIRED",
 ];
 
+/// Answers that say that Telegram doesn't know this connection's beginning any more: it must begin again.
+const BEGIN_AGAIN: &[&str] = &["CONNECTION_NOT_INITED", "CONNECTION_LAYER_INVALID"];
+
+/// True when the connection that the call went over is of no more use. Telegram's trouble with one call is none of it.
+pub(crate) fn is_connection_loss(error: &InvocationError) -> bool {
+    match error {
+        InvocationError::Rpc(rpc) => BEGIN_AGAIN.contains(&rpc.name.as_str()),
+        InvocationError::InvalidDc => false,
+        _ => true,
+    }
+}
+
 pub(crate) fn classify(error: InvocationError) -> CallFault {
     match error {
         InvocationError::Rpc(rpc) => classify_rpc(rpc),
@@ -116,6 +124,7 @@ fn classify_rpc(error: RpcError) -> CallFault {
         },
         "FILE_REFERENCE_EXPIRED" | "FILE_REFERENCE_INVALID" | "FILE_REFERENCE_EMPTY" => CallFault::ReferenceExpired,
         name if BANNED.contains(&name) => CallFault::Banned(error.name),
+        name if BEGIN_AGAIN.contains(&name) => CallFault::Dropped(error.name),
         // Telegram's own trouble: as good as a lost answer.
         _ if error.code >= 500 || error.code < 0 => CallFault::Dropped(error.name),
         _ => CallFault::Other(error.name),
@@ -124,7 +133,7 @@ fn classify_rpc(error: RpcError) -> CallFault {
 
 #[cfg(test)]
 mod tests {
-    use super::{CallFault, classify};
+    use super::{CallFault, classify, is_connection_loss};
     use grammers_mtsender::{InvocationError, RpcError};
     use grammers_tl_types::types::RpcError as Wire;
 
@@ -141,16 +150,20 @@ mod tests {
             (401, "USER_DEACTIVATED", CallFault::Banned("USER_DEACTIVATED".into())),
             (500, "INTERNAL", CallFault::Dropped("INTERNAL".into())),
             (-503, "Timeout", CallFault::Dropped("Timeout".into())),
+            (400, "CONNECTION_NOT_INITED", CallFault::Dropped("CONNECTION_NOT_INITED".into())),
+            (406, "CONNECTION_LAYER_INVALID", CallFault::Dropped("CONNECTION_LAYER_INVALID".into())),
             (400, "LIMIT_INVALID", CallFault::Other("LIMIT_INVALID".into())),
         ];
         for (error_code, error_message, expected) in cases {
-            let error = RpcError::from(Wire { error_code, error_message: error_message.into() });
-            assert_eq!(classify(InvocationError::Rpc(error)), expected, "{error_message}");
+            let error = RpcError::from(Wire { error_code, error_message: error_message.to_owned() });
+            let error = InvocationError::Rpc(error);
+            assert_eq!(is_connection_loss(&error), error_message.starts_with("CONNECTION_"), "{error_message}");
+            assert_eq!(classify(error), expected, "{error_message}");
         }
     }
 
     #[test]
     fn a_dead_runner_is_a_dropped_connection() {
-        assert!(classify(InvocationError::Dropped("gone")).is_connection_loss());
+        assert!(is_connection_loss(&InvocationError::Dropped("gone")));
     }
 }

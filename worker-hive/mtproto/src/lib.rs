@@ -10,6 +10,7 @@
 mod account;
 #[cfg(test)]
 mod against_sim;
+mod authorize;
 mod backoff;
 mod config;
 mod datacentre;
@@ -18,9 +19,11 @@ mod folder;
 mod link;
 mod locate;
 mod media;
+mod revoked;
 mod schema;
 mod seed;
 mod session;
+mod slots;
 mod store;
 
 pub use account::{Account, MAX_CHUNK};

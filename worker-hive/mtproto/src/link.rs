@@ -6,24 +6,32 @@
 
 use crate::backoff::Backoff;
 use crate::config::ClientConfig;
-use crate::fault::{CallFault, classify};
+use crate::fault::{CallFault, classify, is_connection_loss};
+use crate::revoked::Revoked;
+use crate::schema::StoreError;
 use crate::session::SessionView;
+use crate::slots::Slot;
 use crate::store::AccountStore;
-use grammers_mtsender::{ConnectionParams, NoRetries, SenderPool, SenderPoolHandle};
+use grammers_mtsender::{ConnectionParams, InvocationError, NoRetries, SenderPool, SenderPoolHandle};
 use grammers_session::updates::UpdatesLike;
 use grammers_tl_types::functions::Ping;
 use grammers_tl_types::{Deserializable, RemoteCall, Serializable};
+use parking_lot::Mutex;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
+use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
 
 /// Updates are read and thrown away as they come.
 const UPDATES_CAPACITY: NonZeroUsize = NonZeroUsize::MIN.saturating_add(63);
+
+/// A call that was not answered for so many time-outs never is, and a connection that loses answers is of no use.
+const LOST_AFTER: u32 = 3;
 
 /// What a link is doing.
 #[derive(Clone)]
@@ -53,6 +61,7 @@ pub(crate) struct LinkOwner {
     pub(crate) config: Arc<ClientConfig>,
     /// Held while a data-centre's first key is made, so that several links don't make one each.
     pub(crate) key_lock: Arc<tokio::sync::Mutex<()>>,
+    pub(crate) revoked: Arc<Revoked>,
     /// Bumped at each change of any link of the data-centre.
     pub(crate) changed: Arc<watch::Sender<u64>>,
 }
@@ -61,28 +70,27 @@ pub(crate) struct LinkOwner {
 pub(crate) struct Link {
     state: watch::Receiver<LinkState>,
     complaints: mpsc::UnboundedSender<u64>,
-    in_flight: AtomicUsize,
-    last_answer: AtomicU64,
-    born: Instant,
+    pulse: Arc<Pulse>,
+    patience: Duration,
     dc: i32,
     _supervisor: AbortOnDropHandle<()>,
 }
 
+/// What a link's calls tell each other.
+#[derive(Default)]
+struct Pulse {
+    in_flight: AtomicUsize,
+    last_answer: Mutex<Option<Instant>>,
+}
+
 impl Link {
-    pub(crate) fn start(owner: LinkOwner) -> Self {
+    /// Starts connecting after `delay`.
+    pub(crate) fn start(owner: LinkOwner, delay: Duration) -> Self {
         let (publish, state) = watch::channel(LinkState::Connecting);
         let (complaints, heard) = mpsc::unbounded_channel();
-        let dc = owner.dc;
-        let supervisor = AbortOnDropHandle::new(tokio::spawn(supervise(owner, publish, heard)));
-        Self {
-            state,
-            complaints,
-            in_flight: AtomicUsize::new(0),
-            last_answer: AtomicU64::new(0),
-            born: Instant::now(),
-            dc,
-            _supervisor: supervisor,
-        }
+        let (dc, patience) = (owner.dc, owner.config.call_timeout);
+        let supervisor = AbortOnDropHandle::new(tokio::spawn(supervise(owner, delay, publish, heard)));
+        Self { state, complaints, pulse: Arc::default(), patience, dc, _supervisor: supervisor }
     }
 
     pub(crate) fn state(&self) -> LinkState {
@@ -91,39 +99,33 @@ impl Link {
 
     /// Calls under way, for choosing the least busy link.
     pub(crate) fn in_flight(&self) -> usize {
-        self.in_flight.load(Ordering::Relaxed)
+        self.pulse.in_flight.load(Ordering::Relaxed)
     }
 
-    /// Calls and returns the answer's bytes.
+    /// Calls and returns the answer's bytes, or [`CallFault::Timeout`] at `deadline`.
+    ///
+    /// What was sent is answered whether or not anybody still waits: so the call counts as under way, and keeps its slot, until
+    /// the answer is there or the connection is gone.
     pub(crate) async fn call<R: RemoteCall>(
         &self,
         ready: &Ready,
         request: &R,
-        limit: Duration,
+        deadline: Instant,
+        slot: Option<Slot>,
     ) -> Result<Vec<u8>, CallFault> {
-        let _counted = Counted::new(&self.in_flight);
-        let asked = self.clock();
-        match timeout(limit, ready.handle.raw_invoke_in_dc(self.dc, request.to_bytes())).await {
-            Ok(Ok(body)) => {
-                self.last_answer.fetch_max(self.clock(), Ordering::Relaxed);
-                Ok(body)
-            }
-            Ok(Err(error)) => {
-                let fault = classify(error);
-                if fault.is_connection_loss() {
-                    self.complain(ready);
-                } else {
-                    self.last_answer.fetch_max(self.clock(), Ordering::Relaxed);
-                }
-                Err(fault)
-            }
-            Err(_) => {
-                // Nobody else got an answer since we asked: the connection is silent, not merely busy.
-                if self.last_answer.load(Ordering::Relaxed) <= asked {
-                    self.complain(ready);
-                }
-                Err(CallFault::Timeout)
-            }
+        let call = Call {
+            counted: Counted::new(&self.pulse),
+            slot,
+            ready: ready.clone(),
+            complaints: self.complaints.clone(),
+            patience: self.patience,
+            dc: self.dc,
+        };
+        let running = tokio::spawn(call.run(request.to_bytes()));
+        match timeout_at(deadline, running).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_)) => Err(CallFault::Dropped("the call's task ended".to_owned())),
+            Err(_) => Err(CallFault::Timeout),
         }
     }
 
@@ -132,29 +134,73 @@ impl Link {
     pub(crate) async fn kill_runner(&self, ready: &Ready) {
         assert!(ready.handle.raw_invoke_in_dc(self.dc, vec![0]).await.is_err());
     }
+}
 
-    fn complain(&self, ready: &Ready) {
+/// One call under way.
+struct Call {
+    counted: Counted,
+    slot: Option<Slot>,
+    ready: Ready,
+    complaints: mpsc::UnboundedSender<u64>,
+    patience: Duration,
+    dc: i32,
+}
+
+impl Call {
+    async fn run(self, body: Vec<u8>) -> Result<Vec<u8>, CallFault> {
+        let asked = Instant::now();
+        let mut invoke = pin!(self.ready.handle.raw_invoke_in_dc(self.dc, body));
+        let mut waits = 1;
+        let answer = loop {
+            match timeout(self.patience, &mut invoke).await {
+                Ok(answer) => break answer,
+                Err(_) => {
+                    let now = Instant::now();
+                    if let Some(slot) = &self.slot {
+                        slot.late(asked, now);
+                    }
+                    // Answers to others tell a busy connection from a silent one, but not for ever.
+                    let heard = *self.counted.0.last_answer.lock();
+                    let silent = heard.is_none_or(|at| now.saturating_duration_since(at) >= self.patience);
+                    if silent || waits >= LOST_AFTER {
+                        self.complain();
+                        return Err(CallFault::Timeout);
+                    }
+                    waits += 1;
+                }
+            }
+        };
+        let lost = answer.as_ref().is_err_and(is_connection_loss);
+        if lost {
+            self.complain();
+        } else {
+            let now = Instant::now();
+            *self.counted.0.last_answer.lock() = Some(now);
+            if let Some(slot) = &self.slot {
+                slot.answered(asked, now);
+            }
+        }
+        answer.map_err(classify)
+    }
+
+    fn complain(&self) {
         // The supervisor outlives the link's handle only while it is being aborted: then nobody needs to hear.
-        let _ = self.complaints.send(ready.generation);
-    }
-
-    fn clock(&self) -> u64 {
-        u64::try_from(self.born.elapsed().as_micros()).unwrap_or(u64::MAX)
+        let _ = self.complaints.send(self.ready.generation);
     }
 }
 
-struct Counted<'a>(&'a AtomicUsize);
+struct Counted(Arc<Pulse>);
 
-impl<'a> Counted<'a> {
-    fn new(count: &'a AtomicUsize) -> Self {
-        count.fetch_add(1, Ordering::Relaxed);
-        Self(count)
+impl Counted {
+    fn new(pulse: &Arc<Pulse>) -> Self {
+        pulse.in_flight.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(pulse))
     }
 }
 
-impl Drop for Counted<'_> {
+impl Drop for Counted {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -164,15 +210,25 @@ struct Connection {
     updates: mpsc::Receiver<UpdatesLike>,
 }
 
-async fn supervise(owner: LinkOwner, publish: watch::Sender<LinkState>, mut heard: mpsc::UnboundedReceiver<u64>) {
+async fn supervise(
+    owner: LinkOwner,
+    delay: Duration,
+    publish: watch::Sender<LinkState>,
+    mut heard: mpsc::UnboundedReceiver<u64>,
+) {
     let mut backoff = Backoff::new(owner.config.reconnect_first, owner.config.reconnect_last);
     let mut generation = 0;
     let announce = |state: LinkState| {
         publish.send_replace(state);
         owner.changed.send_modify(|version| *version = version.wrapping_add(1));
     };
+    tokio::time::sleep(delay).await;
     loop {
-        match connect(&owner).await {
+        let connected = tokio::select! {
+            connected = connect(&owner) => connected,
+            fault = owner.revoked.until_key_is_gone() => Err(fault),
+        };
+        match connected {
             Ok(mut connection) => {
                 generation += 1;
                 let up = Instant::now();
@@ -181,15 +237,18 @@ async fn supervise(owner: LinkOwner, publish: watch::Sender<LinkState>, mut hear
                 tracing::info!(account = %owner.account, dc = owner.dc, reason, "connection lost");
                 drop(connection);
                 announce(LinkState::Connecting);
-                // A connection that lived for a while is rebuilt at once; one that dies young must not be rebuilt in a loop.
+                // One that dies young must not be rebuilt in a loop.
                 if up.elapsed() > owner.config.reconnect_last {
                     backoff.reset();
                 }
-                tokio::time::sleep(backoff.next(rand::random()).saturating_sub(owner.config.reconnect_first)).await;
+                tokio::time::sleep(backoff.after_loss(rand::random())).await;
             }
             Err(fault) => {
                 tracing::warn!(account = %owner.account, dc = owner.dc, %fault, "can't connect");
                 announce(LinkState::Down(fault));
+                if owner.revoked.is_key_gone() {
+                    return;
+                }
                 tokio::time::sleep(backoff.next(rand::random())).await;
             }
         }
@@ -225,8 +284,12 @@ async fn connect(owner: &LinkOwner) -> Result<Connection, CallFault> {
     if has_key() {
         return timeout(limit, establish(owner)).await.map_err(|_| CallFault::Timeout)?;
     }
-    let _making = owner.key_lock.lock().await;
-    timeout(limit, establish(owner)).await.map_err(|_| CallFault::Timeout)?
+    // The wait for the turn counts, or the last of several links would be told of a dead data-centre last.
+    let in_turn = async {
+        let _making = owner.key_lock.lock().await;
+        establish(owner).await
+    };
+    timeout(limit, in_turn).await.map_err(|_| CallFault::Timeout)?
 }
 
 async fn establish(owner: &LinkOwner) -> Result<Connection, CallFault> {
@@ -236,10 +299,27 @@ async fn establish(owner: &LinkOwner) -> Result<Connection, CallFault> {
     let handle = pool.handle.thin;
     let runner = AbortOnDropHandle::new(tokio::spawn(pool.runner.run()));
     // The first call pays for connecting, the handshake and the exchange of salts; a ping needs no authorization.
-    let body =
-        handle.raw_invoke_in_dc(owner.dc, Ping { ping_id: rand::random() }.to_bytes()).await.map_err(classify)?;
+    let answer = handle.raw_invoke_in_dc(owner.dc, Ping { ping_id: rand::random() }.to_bytes()).await;
+    let body = answer.map_err(|error| {
+        if lost_key(owner, &error) {
+            owner.revoked.key_is_gone(&owner.account);
+            return Revoked::no_key();
+        }
+        classify(error)
+    })?;
     <Ping as RemoteCall>::Return::from_bytes(&body).map_err(|_| CallFault::Dropped("no pong".to_owned()))?;
     Ok(Connection { handle, runner, updates: pool.updates })
+}
+
+/// True when the home data-centre said that it doesn't know the account's key: the library then makes another, which fails, or is
+/// refused by the store.
+fn lost_key(owner: &LinkOwner, error: &InvocationError) -> bool {
+    owner.dc == owner.store.home_dc()
+        && match error {
+            InvocationError::Session(error) => matches!(error.downcast_ref(), Some(StoreError::KeyReplaced)),
+            InvocationError::Authentication(_) => owner.store.dc(owner.dc).is_some_and(|dc| dc.auth_key.is_some()),
+            _ => false,
+        }
 }
 
 fn parameters(owner: &LinkOwner) -> ConnectionParams {

@@ -6,14 +6,18 @@ use crate::media::{Identity, Location, MessageRef};
 use crate::store::PeerRecord;
 use grammers_session::types::{PeerId, PeerKind};
 use grammers_tl_types::{enums, functions, types};
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 const DIALOGS_PAGE: i32 = 100;
 /// Bounds a sweep at 10,000 dialogs.
 const DIALOGS_PAGES: usize = 100;
 /// A chat that is not found among the dialogs is not looked for there again within this time.
 const SWEEP_PAUSE: Duration = Duration::from_secs(60);
+
+/// Nor is a list of dialogs that could not be read.
+const FAILED_SWEEP_PAUSE: Duration = Duration::from_secs(2);
 
 const NO_CHAT: &[&str] = &[
     "CHANNEL_INVALID",
@@ -25,22 +29,26 @@ const NO_CHAT: &[&str] = &[
     "USER_BANNED_IN_CHANNEL",
 ];
 
+/// When the dialogs were last read, and what came of it.
+#[derive(Default)]
+pub(crate) struct Sweep {
+    last: Option<(Instant, Result<(), CallFault>)>,
+}
+
 impl Account {
-    /// Finds the document that a message carries now.
+    /// Finds the document that a message of a channel or supergroup carries now.
     ///
     /// # Errors
-    /// [`LocateFault`]. Whether a missing message is deleted or never was, Telegram doesn't say.
+    /// [`LocateFault`]; [`LocateFault::NoChat`] for basic groups and private chats. Whether a missing message is deleted or never was, Telegram doesn't say.
     pub async fn locate(&self, message: MessageRef) -> Result<Location, LocateFault> {
         let peer = PeerId::from_bot_api_dialog_id(message.chat_id).ok_or(LocateFault::NoChat)?;
         let id = vec![enums::InputMessage::Id(types::InputMessageId { id: message.message_id })];
-        let home = self.store.home_dc();
-        let answer = match peer.kind() {
-            PeerKind::Channel => {
-                let channel = self.channel(peer).await?;
-                self.invoke(home, &functions::channels::GetMessages { channel, id }).await
-            }
-            PeerKind::Chat | PeerKind::User => self.invoke(home, &functions::messages::GetMessages { id }).await,
-        };
+        // Elsewhere a message's id is each account's own, so that one name would mean another file to another account.
+        if peer.kind() != PeerKind::Channel {
+            return Err(LocateFault::NoChat);
+        }
+        let channel = self.channel(peer).await?;
+        let answer = self.invoke(self.store.home_dc(), &functions::channels::GetMessages { channel, id }).await;
         let (messages, chats) = match answer.map_err(locate_fault)? {
             enums::messages::Messages::Messages(found) => (found.messages, found.chats),
             enums::messages::Messages::Slice(found) => (found.messages, found.chats),
@@ -50,7 +58,6 @@ impl Account {
             }
         };
         self.learn(&chats).await;
-        // Outside channels, message ids are the account's own: the chat must be checked.
         let found = messages.into_iter().find_map(|found| match found {
             enums::Message::Message(m) if m.id == message.message_id && PeerId::from(&m.peer_id) == peer => Some(m),
             _ => None,
@@ -76,17 +83,31 @@ impl Account {
             let chats = self.invoke(self.store.home_dc(), &request).await.map_err(locate_fault)?.chats();
             self.learn(&chats).await;
         } else {
-            self.sweep_dialogs().await?;
+            let swept = timeout(self.config.call_timeout, self.sweep_dialogs()).await;
+            swept.map_err(|_| CallFault::Timeout)??;
         }
         known().ok_or(LocateFault::NoChat)
     }
 
-    /// Reads the account's list of dialogs for the access hashes in it; returns at once when that was done a moment ago.
+    /// Reads the account's list of dialogs for the access hashes in it; returns at once what came of it when that was done a moment
+    /// ago. Goes on when its caller leaves, so that a crowd of impatient callers doesn't begin it again and again.
     pub(crate) async fn sweep_dialogs(&self) -> Result<(), CallFault> {
-        let mut last = self.last_sweep.lock().await;
-        if last.is_some_and(|at| at.elapsed() < SWEEP_PAUSE) {
-            return Ok(());
+        let mut sweep = Arc::clone(&self.sweep).lock_owned().await;
+        match &sweep.last {
+            Some((at, Ok(()))) if at.elapsed() < SWEEP_PAUSE => return Ok(()),
+            Some((at, Err(fault))) if at.elapsed() < FAILED_SWEEP_PAUSE => return Err(fault.clone()),
+            _ => {}
         }
+        let account = self.owned()?;
+        let sweeping = tokio::spawn(async move {
+            let swept = account.read_dialogs().await;
+            sweep.last = Some((Instant::now(), swept.clone()));
+            swept
+        });
+        sweeping.await.unwrap_or_else(|_| Err(CallFault::Dropped("the task that reads the dialogs ended".to_owned())))
+    }
+
+    async fn read_dialogs(&self) -> Result<(), CallFault> {
         let mut request = functions::messages::GetDialogs {
             exclude_pinned: false,
             folder_id: None,
@@ -113,7 +134,6 @@ impl Account {
             (request.offset_date, request.offset_id, request.offset_peer) = next;
             request.exclude_pinned = true;
         }
-        *last = Some(Instant::now());
         Ok(())
     }
 
@@ -180,7 +200,8 @@ fn location(message: types::Message) -> Result<Location, LocateFault> {
         dc: document.dc_id,
         mime_type: document.mime_type,
         file_name,
-        date: u64::try_from(message.date).ok(),
+        // The date of a replaced document is that of its message's edit.
+        date: u64::try_from(message.edit_date.map_or(message.date, |edited| edited.max(message.date))).ok(),
         document_id: document.id,
         access_hash: document.access_hash,
         file_reference: document.file_reference,

@@ -5,7 +5,7 @@ use std::fmt;
 /// A message, named as Telegram's bot API names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct MessageRef {
-    /// Chat in bot-API form: channels are `-100…`, small groups negative, users positive.
+    /// Chat in bot-API form: channels and supergroups are `-100…`; small groups (negative) and users (positive) are never found.
     pub chat_id: i64,
     /// Message id inside the chat, 1 or more.
     pub message_id: i32,
@@ -49,7 +49,7 @@ pub struct Location {
     pub mime_type: String,
     /// File name as the uploader gave it; any text.
     pub file_name: Option<String>,
-    /// Date of the message, seconds since the Unix epoch.
+    /// Date of the message or of its last edit, seconds since the Unix epoch.
     pub date: Option<u64>,
     pub(crate) document_id: i64,
     pub(crate) access_hash: i64,

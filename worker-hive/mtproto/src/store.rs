@@ -114,6 +114,11 @@ impl AccountStore {
         self.memory.lock().dcs.get(&id).cloned()
     }
 
+    /// True when the account's authorization was carried to that data-centre, or lives there.
+    pub(crate) fn is_authorized(&self, id: i32) -> bool {
+        self.memory.lock().dcs.get(&id).is_some_and(|dc| dc.authorized)
+    }
+
     pub(crate) fn peer(&self, id: i64) -> Option<PeerRecord> {
         self.memory.lock().peers.get(&id).copied()
     }
