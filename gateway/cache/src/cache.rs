@@ -53,17 +53,19 @@ impl Cache {
     /// Opens, or makes, the cache in `config.folder`. Reads sidecars, not data. Blocks; call it before serving.
     ///
     /// # Errors
-    /// [`OpenError`]: settings out of bounds, a folder in use by another process, or a disk that doesn't answer.
+    /// [`OpenError`]: settings out of bounds, a folder in use by another process, or one that can't be made, locked or
+    /// listed. What is odd or unreadable inside of it is passed over, logged and counted as `disk_errors`.
     pub fn open(config: CacheConfig, origin: Arc<dyn SliceOrigin>) -> Result<Self, OpenError> {
         config.check()?;
         let disk = Disk::new(config.disk_hook.clone());
         let failed = |source| OpenError::Disk { folder: config.folder.clone(), source };
         let store = Store::open(&config.folder, config.slice_size, disk).map_err(failed)?;
         let Some(store) = store else { return Err(OpenError::InUse(config.folder)) };
-        let (found, dropped) = store.scan().map_err(failed)?;
+        let scan = store.scan().map_err(failed)?;
         let shared = Shared::new(config, store, origin);
-        shared.counters.sidecars_dropped.add(dropped);
-        for found in found {
+        shared.counters.sidecars_dropped.add(scan.dropped);
+        shared.counters.disk_errors.add(scan.errors);
+        for found in scan.found {
             let (media, meta) = (found.media, Arc::new(found.meta));
             let seed = Seed {
                 media,

@@ -28,7 +28,7 @@ pub(crate) type ReaderId = u64;
 pub(crate) enum Step<H> {
     /// On disk and known good.
     Present,
-    /// On disk since before the start; the caller checks it and reports with `verified`. The slice is busy until then.
+    /// On disk, but unchecked since the start or since its bytes left memory; the caller checks it and reports with `verified`. The slice is busy until then.
     Verify,
     /// Between two states of the disk; look again when something settles.
     Busy,
@@ -73,6 +73,8 @@ pub(crate) struct Claims<H> {
     touched: Bits,
     visited: Bits,
     busy: BTreeSet<u32>,
+    /// Not present, but with bytes on disk that nobody vouches for.
+    litter: BTreeSet<u32>,
     pins: BTreeMap<u32, u32>,
     readers: BTreeMap<ReaderId, Reader>,
     runs: Vec<Run<H>>,
@@ -94,6 +96,7 @@ impl<H: Clone> Claims<H> {
             touched: bits.clone(),
             visited: bits,
             busy: BTreeSet::new(),
+            litter: BTreeSet::new(),
             pins: BTreeMap::new(),
             readers: BTreeMap::new(),
             runs: Vec::new(),
@@ -228,7 +231,7 @@ impl<H: Clone> Claims<H> {
         Some(self.plan(id, missing, end, (ramp / 2).max(self.pace.first_run)))
     }
 
-    /// The slice after the reader's, if it was on disk before the start and nobody has checked it yet. The caller checks it
+    /// The slice after the reader's, if it is on disk and unchecked. The caller checks it
     /// and reports with `verified`, as after `Step::Verify`: a sequential reader doesn't wait at each slice then.
     pub(crate) fn verify_ahead(&mut self, id: ReaderId) -> Option<u32> {
         let &Reader { at: Some(at), end, .. } = self.readers.get(&id)? else { return None };
@@ -272,23 +275,33 @@ impl<H: Clone> Claims<H> {
         self.claimed.put(slice, false);
         self.present.put(slice, true);
         self.on_disk += 1;
+        self.litter.remove(&slice);
         self.verified.put(slice, true);
         self.touched.put(slice, self.pins.contains_key(&slice));
         self.visited.put(slice, false);
         !self.queued.put(slice, true)
     }
 
-    /// A run is over, for whatever reason: what it still claims is free again. Returns the slice that it was writing, if
-    /// its bytes are litter that nobody reads; that slice is busy until `settle`.
-    pub(crate) fn finish(&mut self, id: RunId) -> Option<u32> {
-        let at = self.runs.iter().position(|run| run.id == id)?;
+    /// A run is over, for whatever reason: what it still claims is free again, and what it wrote of a slice is litter.
+    pub(crate) fn finish(&mut self, id: RunId) {
+        let Some(at) = self.runs.iter().position(|run| run.id == id) else { return };
         let run = self.runs.swap_remove(at);
         self.release(run.from..run.end);
-        let litter = run.from < run.end && run.from <= run.at && !self.pins.contains_key(&run.from);
-        litter.then(|| {
-            self.busy.insert(run.from);
-            run.from
-        })
+        if run.from < run.end && run.from <= run.at {
+            self.litter.insert(run.from);
+        }
+    }
+
+    /// The slices with litter that nobody reads or fetches any more, for the caller to clear; busy until `settle`. To be
+    /// asked for after whatever ends a run or moves a pin.
+    pub(crate) fn take_litter(&mut self) -> Vec<u32> {
+        let is_due = |slice: &u32| self.is_free(*slice) && !self.pins.contains_key(slice);
+        let due: Vec<u32> = self.litter.iter().copied().filter(is_due).collect();
+        for slice in &due {
+            self.litter.remove(slice);
+            self.busy.insert(*slice);
+        }
+        due
     }
 
     /// The hand of the eviction queue points at a slice. After `Evict` it is busy until `settle`.
@@ -311,6 +324,16 @@ impl<H: Clone> Claims<H> {
         self.busy.remove(&slice);
     }
 
+    /// A slice's bytes are not in memory any more: it is checked again before the device is believed. False: there is
+    /// nothing to check, it isn't whole.
+    pub(crate) fn suspect(&mut self, slice: u32) -> bool {
+        let present = self.present.get(slice);
+        if present {
+            self.verified.put(slice, false);
+        }
+        present
+    }
+
     /// The outcome of `Step::Verify`.
     pub(crate) fn verified(&mut self, slice: u32, good: bool) {
         if good {
@@ -325,6 +348,7 @@ impl<H: Clone> Claims<H> {
     pub(crate) fn lose(&mut self, slice: u32) {
         if self.present.get(slice) {
             self.drop_present(slice);
+            self.litter.insert(slice);
         }
     }
 

@@ -21,6 +21,9 @@ pub enum DiskOp {
     WriteData,
     /// A slice's record in the sidecar, written or erased.
     WriteRecord,
+    /// Bytes of a slice read if they are in memory. Whatever goes wrong means that they aren't, and `EOPNOTSUPP` that the
+    /// file system can't tell.
+    ReadReady,
     /// Bytes of a slice, or a record, read by waiting for the device.
     Read,
     /// A hole punched where a slice was.
@@ -53,6 +56,8 @@ pub(crate) enum Ready {
     Bytes(usize),
     /// The device would have to be waited for.
     WouldBlock,
+    /// The file system can't tell without waiting.
+    Unknown,
 }
 
 /// See the module.
@@ -129,13 +134,16 @@ impl Disk {
     /// Reads what is in memory already; never waits for the device, so the event loop may call it.
     pub(crate) fn read_ready(&self, file: &File, into: &mut [u8], at: u64) -> Ready {
         if self.no_nowait.load(Ordering::Relaxed) {
-            return Ready::WouldBlock;
+            return Ready::Unknown;
         }
-        match rustix::io::preadv2(file, &mut [IoSliceMut::new(into)], at, ReadWriteFlags::NOWAIT) {
+        let read = self
+            .check(DiskOp::ReadReady, into.len())
+            .and_then(|()| Ok(rustix::io::preadv2(file, &mut [IoSliceMut::new(into)], at, ReadWriteFlags::NOWAIT)?));
+        match read {
             Ok(got) if got > 0 => Ready::Bytes(got),
-            Err(Errno::OPNOTSUPP) => {
+            Err(error) if Errno::from_io_error(&error) == Some(Errno::OPNOTSUPP) => {
                 self.no_nowait.store(true, Ordering::Relaxed);
-                Ready::WouldBlock
+                Ready::Unknown
             }
             // An I/O error or an end of file shows again in the read that may wait, which is the one that reports it.
             Ok(_) | Err(_) => Ready::WouldBlock,
@@ -146,6 +154,12 @@ impl Disk {
     pub(crate) fn read(&self, file: &File, into: &mut [u8], at: u64) -> io::Result<()> {
         self.check(DiskOp::Read, into.len())?;
         file.read_exact_at(into, at)
+    }
+
+    /// Has the kernel load nothing of a file but what is asked for.
+    pub(crate) fn no_read_ahead(&self, file: &File) {
+        // A hint: without it, a neighbour's bytes may be in memory that nobody has checked since.
+        let _ = rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::Random);
     }
 
     /// Tells the kernel that these bytes are wanted soon.

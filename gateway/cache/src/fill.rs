@@ -1,5 +1,6 @@
 //! How far a fill has come: written by its task, watched by every reader that joined it.
 
+use crate::claims::ReaderId;
 use slice::OriginError;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -25,6 +26,8 @@ pub(crate) enum Reach {
 /// Bytes `start..reached` are in the extent file and stay valid for readers that pin their slice.
 #[derive(Debug)]
 pub(crate) struct Fill {
+    /// Who had it started.
+    pub(crate) leader: ReaderId,
     start: u64,
     reached: AtomicU64,
     end: OnceLock<Option<Failure>>,
@@ -34,18 +37,18 @@ pub(crate) struct Fill {
 }
 
 impl Fill {
-    pub(crate) fn new(start: u64) -> Arc<Self> {
-        Self::build(start, None)
+    pub(crate) fn new(start: u64, leader: ReaderId) -> Arc<Self> {
+        Self::build(start, leader, None)
     }
 
     /// The head of a slice whose tail is under way already.
     pub(crate) fn head(start: u64, tail: Arc<Self>) -> Arc<Self> {
-        Self::build(start, Some(tail))
+        Self::build(start, tail.leader, Some(tail))
     }
 
-    fn build(start: u64, tail: Option<Arc<Self>>) -> Arc<Self> {
+    fn build(start: u64, leader: ReaderId, tail: Option<Arc<Self>>) -> Arc<Self> {
         let reached = AtomicU64::new(start);
-        Arc::new(Self { start, reached, end: OnceLock::new(), progress: Notify::new(), tail })
+        Arc::new(Self { leader, start, reached, end: OnceLock::new(), progress: Notify::new(), tail })
     }
 
     /// The bytes up to `to` are written.
@@ -95,7 +98,7 @@ mod tests {
 
     #[tokio::test]
     async fn bytes_published_before_a_failure_can_still_be_read() {
-        let fill = Fill::new(100);
+        let fill = Fill::new(100, 1);
         assert_eq!(fill.look(100), None);
         fill.publish(150);
         fill.close(Some(Failure::Origin(OriginError::Timeout)));
@@ -106,7 +109,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_head_hands_positions_behind_it_to_its_tail() {
-        let tail = Fill::new(64);
+        let tail = Fill::new(64, 1);
         let head = Fill::head(0, tail.clone());
         tail.publish(80);
         assert_eq!(head.wait(70).await, Reach::Bytes(10));

@@ -25,8 +25,11 @@
 //!
 //! Why this survives `kill -9` at any instant: a fill writes the whole slice, then its record. An eviction zeroes the
 //! record, then punches the hole. What the kernel has taken outlives the process, so a sealed record always has its bytes.
-//! Nothing is fsynced: after a power cut a record may have reached the disk without its bytes, which is why the first read of
-//! a slice after a start verifies the checksum, and a mismatch is a miss. The header is written whole to `.tmp` and renamed,
+//! Nothing is fsynced: after a power cut a record may have reached the disk without its bytes. So a slice's checksum is verified
+//! before the first read after a start, and again whenever bytes of it have left memory and would come from the device; a
+//! mismatch is a miss. Reads from memory cost no check. Two things can't be caught: bytes of a slice that is not yet whole
+//! and has no checksum, and, where the file system can't say what is in memory (no `RWF_NOWAIT`), what rots between a slice's
+//! first read after a start and the next start. The header is written whole to `.tmp` and renamed,
 //! and checked by its own checksum. A file name that doesn't fit is left out: the origin is asked for it anyway.
 
 use crate::geometry::Geometry;

@@ -131,7 +131,7 @@ impl Keeper {
         let (store, geometry) = (&shared.store, version.geometry);
         // A failure costs room, not correctness: the slice is missing for this process, and its checksum guards the next.
         if let Ok(files) = shared.files(&version, false) {
-            let done = store.erase(&files, slice).and_then(|()| store.punch(&files, geometry, slice));
+            let done = store.clear(&files, geometry, slice);
             done.unwrap_or_else(|error| shared.disk_error(&error));
         }
         version.settle(slice);

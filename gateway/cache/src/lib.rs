@@ -4,7 +4,8 @@
 //! fetches what is missing in runs, each slice once, while every reader gets bytes as they arrive. What it refuses to do:
 //! rights, HTTP, retries against the hive, judging whose request it is. Who calls it: `edge`; it meets its origin only as
 //! [`slice::SliceOrigin`]. What stays true: a reader yields exactly its range's bytes of one version, or an error; a slice
-//! counts as present only once all of its bytes are on disk; a slice under a reader is never evicted; no disk fault fails
+//! counts as present only once all of its bytes are on disk; a slice under a reader is never evicted; a whole slice's bytes that come from the
+//! device are checked against its checksum first (`format` has the two exceptions); no disk fault fails
 //! a read that the origin could serve.
 //!
 //! From the inside out: `geometry`, `bits`, `format`, `evict` and `claims` are pure. `disk` makes every disk call, `store`

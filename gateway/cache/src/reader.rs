@@ -13,12 +13,14 @@ use crate::version::{Doom, Version};
 use bytes::Bytes;
 use slice::{ByteRange, OriginError};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// Further than this into a missing slice, a reader's bytes are asked for before the slice's head.
 const TAIL_FIRST: u64 = 256 * 1024;
 /// What a tail's first byte is aligned to.
 const TAIL_ALIGN: u64 = 4096;
-/// Fills of one slice that may fail under a reader before it gives up; the origin has retried each already.
+/// Others' fills of one slice that may fail under a reader before it gives up. The origin has retried each already, so a
+/// reader's own fill is its last: a silent hive costs it one window of retries, not two.
 const TRIES: u32 = 2;
 
 /// Where the bytes at the reader's position come from. Good until the end of the slice, which is pinned.
@@ -53,6 +55,10 @@ pub struct Reader {
     source: Source,
     files: Option<Arc<Files>>,
     failures: u32,
+    /// The version's alarms when it was last looked at.
+    alarms: u64,
+    /// The slice at `pos` was waited for to be checked, and no byte of it was found in memory since.
+    checked: bool,
 }
 
 impl Reader {
@@ -73,7 +79,20 @@ impl Reader {
             CacheStatus::Bypass => &counters.bypasses,
         };
         counter.add(1);
-        Self { shared, version, id, status, pos, end, until: pos, source: Source::Unknown, files: None, failures: 0 }
+        Self {
+            shared,
+            version,
+            id,
+            status,
+            pos,
+            end,
+            until: pos,
+            source: Source::Unknown,
+            files: None,
+            failures: 0,
+            alarms: 0,
+            checked: false,
+        }
     }
 
     /// What the range met when it was planned.
@@ -145,6 +164,7 @@ impl Reader {
         let slice = geometry.slice_of(self.pos);
         if self.pos >= self.until {
             self.failures = 0;
+            self.checked = false;
             self.until = geometry.end(slice).min(self.end);
             // The last slice's source says nothing about this one, and the future may be dropped before there is another.
             self.source = Source::Unknown;
@@ -158,6 +178,7 @@ impl Reader {
                 Act::GoDirect => self.go_direct(),
                 Act::Fail(error) => return Err(error),
                 Act::Verify | Act::Wait => {
+                    self.checked = true;
                     // Made before the work starts, or before another look: it is woken by what settles from here on.
                     let settled = version.settled.notified();
                     if matches!(act, Act::Verify) {
@@ -178,11 +199,14 @@ impl Reader {
     }
 
     /// One look at the claims: moves the pin, and claims what this reader has to start.
-    fn look(&self, slice: u32) -> Act {
+    fn look(&mut self, slice: u32) -> Act {
+        // Before the claims: an alarm from here on is told by the difference.
+        self.alarms = self.version.alarms.load(Ordering::SeqCst);
         let Some(id) = self.id else { return Act::GoDirect };
-        let (mut leads, mut unverified) = (Vec::new(), None);
+        let (mut leads, mut unverified, mut litter) = (Vec::new(), None, Vec::new());
         let act = self.version.with(|claims, doom| {
             claims.enter(id, slice);
+            litter = claims.take_litter();
             let step = claims.step(id);
             let act = match (step, doom) {
                 (Step::Present, _) => Act::Use(Source::Disk),
@@ -196,7 +220,7 @@ impl Reader {
                     let bytes = geometry.bytes(&slices);
                     if self.pos - bytes.start > TAIL_FIRST {
                         let from = self.pos / TAIL_ALIGN * TAIL_ALIGN;
-                        let tail = Fill::new(from);
+                        let tail = Fill::new(from, id);
                         let head = Fill::head(bytes.start, tail.clone());
                         let run = claims.begin(slice + 1..slices.end, slice, id, tail.clone());
                         let rest = ByteRange { start: from, end: bytes.end };
@@ -206,7 +230,7 @@ impl Reader {
                         leads.push(Lead { run, fill: head.clone(), bytes: first, part: Part::Head(tail) });
                         Act::Use(Source::Fill(head))
                     } else {
-                        let fill = Fill::new(bytes.start);
+                        let fill = Fill::new(bytes.start, id);
                         let run = claims.begin(slices, slice, id, fill.clone());
                         leads.push(Lead { run, fill: fill.clone(), bytes, part: Part::Whole });
                         Act::Use(Source::Fill(fill))
@@ -219,12 +243,13 @@ impl Reader {
             unverified = claims.verify_ahead(id);
             if let Some(slices) = claims.ahead(id) {
                 let bytes = self.version.geometry.bytes(&slices);
-                let fill = Fill::new(bytes.start);
+                let fill = Fill::new(bytes.start, id);
                 let run = claims.begin(slices.clone(), slices.start, id, fill.clone());
                 leads.push(Lead { run, fill, bytes, part: Part::Whole });
             }
             act
         });
+        self.shared.clear(&self.version, litter);
         for lead in leads {
             launch(&self.shared, &self.version, lead);
         }
@@ -234,12 +259,12 @@ impl Reader {
         act
     }
 
-    /// Checks a slice from before the start. In a task: the reader may leave, others wait for the outcome.
+    /// Checks a slice against its checksum. In a task: the reader may leave, others wait for the outcome.
     fn verify(&self, slice: u32) {
-        let version = self.version.clone();
+        let (version, files) = (self.version.clone(), self.files.clone());
         self.shared.blocking(move |shared| {
             let geometry = version.geometry;
-            let intact = shared.files(&version, false).and_then(|files| {
+            let intact = files.map_or_else(|| shared.files(&version, false), Ok).and_then(|files| {
                 let intact = shared.store.is_intact(&files, geometry, slice).inspect_err(|e| shared.disk_error(e));
                 if !matches!(intact, Ok(true)) {
                     // It is fetched again, or at least not trusted again.
@@ -258,7 +283,8 @@ impl Reader {
 
     /// What the end of a fill means for a reader that still needs bytes of it.
     fn after(&mut self, failure: Option<Failure>) -> Result<(), ReadError> {
-        self.source = Source::Unknown;
+        let source = std::mem::replace(&mut self.source, Source::Unknown);
+        let is_own = matches!(source, Source::Fill(fill) if Some(fill.leader) == self.id);
         match failure {
             // Cut short, for others' sake: look again who has the slice.
             None => Ok(()),
@@ -269,12 +295,29 @@ impl Reader {
             Some(Failure::Origin(error)) => {
                 self.failures += 1;
                 let is_final = matches!(error, OriginError::Changed | OriginError::NotFound | OriginError::Gone);
-                if is_final || self.failures >= TRIES { Err(error.into()) } else { Ok(()) }
+                if is_final || is_own || self.failures >= TRIES { Err(error.into()) } else { Ok(()) }
             }
         }
     }
 
-    /// Reads up to `len` bytes that the extent file has. `None`: the disk failed, and the source is another one now.
+    /// True if the slice at `pos` has to be looked at anew, as its bytes have left memory: what the device says they are is
+    /// believed once the checksum was. Once for each time that this happens: the check loads them.
+    fn alarm(&self) -> bool {
+        if self.version.alarms.load(Ordering::SeqCst) != self.alarms {
+            return true;
+        }
+        let slice = self.version.geometry.slice_of(self.pos);
+        !self.checked
+            && self.version.with(|claims, _| {
+                let suspect = claims.suspect(slice);
+                if suspect {
+                    self.version.alarms.fetch_add(1, Ordering::SeqCst);
+                }
+                suspect
+            })
+    }
+
+    /// Reads up to `len` bytes that the extent file has. `None`: the source is another one now, or has to be found anew.
     async fn piece(&mut self, len: usize) -> Option<Bytes> {
         if !self.has_files().await {
             self.go_direct();
@@ -282,9 +325,21 @@ impl Reader {
         }
         let files = self.files.clone()?;
         let mut buffer = self.shared.buffers.take(len);
-        if let Ready::Bytes(got) = self.shared.store.read_ready(&files, buffer.as_mut(), self.pos) {
-            self.shared.counters.bytes_read.add(got as u64);
-            return Some(buffer.freeze(got));
+        match self.shared.store.read_ready(&files, buffer.as_mut(), self.pos) {
+            Ready::Bytes(got) if self.version.alarms.load(Ordering::SeqCst) == self.alarms => {
+                self.checked = false;
+                self.shared.counters.bytes_read.add(got as u64);
+                return Some(buffer.freeze(got));
+            }
+            Ready::Bytes(_) => {
+                self.source = Source::Unknown;
+                return None;
+            }
+            Ready::WouldBlock if self.alarm() => {
+                self.source = Source::Unknown;
+                return None;
+            }
+            Ready::WouldBlock | Ready::Unknown => {}
         }
         let (at, ahead) = (self.pos, self.until);
         let read = self.shared.blocking(move |shared| {
@@ -328,7 +383,11 @@ impl Reader {
 
     fn leave(&mut self) {
         if let Some(id) = self.id.take() {
-            self.version.with(|claims, _| claims.leave(id));
+            let litter = self.version.with(|claims, _| {
+                claims.leave(id);
+                claims.take_litter()
+            });
+            self.shared.clear(&self.version, litter);
         }
     }
 }

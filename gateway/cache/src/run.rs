@@ -225,21 +225,11 @@ impl Job {
 
 impl Drop for Job {
     fn drop(&mut self) {
-        let litter = self.version.with(|claims, _| claims.finish(self.run));
-        if let Some(slice) = litter {
-            let version = self.version.clone();
-            let clear = move |shared: &Arc<Shared>| {
-                // What can't be cleared is cleared by the next start, or by the next fill of the slice.
-                if let Some(files) = version.files_at_hand() {
-                    shared.store.punch(&files, version.geometry, slice).ok();
-                }
-                version.settle(slice);
-            };
-            match tokio::runtime::Handle::try_current() {
-                Ok(_) => drop(self.shared.blocking(clear)),
-                Err(_) => clear(&self.shared),
-            }
-        }
+        let litter = self.version.with(|claims, _| {
+            claims.finish(self.run);
+            claims.take_litter()
+        });
+        self.shared.clear(&self.version, litter);
         if self.outcome.is_err() {
             self.shared.counters.fill_failures.add(1);
         }

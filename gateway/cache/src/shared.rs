@@ -169,6 +169,28 @@ impl Shared {
         }
     }
 
+    /// Clears the slices that `Claims::take_litter` named. In a task, where there is a runtime.
+    pub(crate) fn clear(self: &Arc<Self>, version: &Arc<Version>, litter: Vec<u32>) {
+        if litter.is_empty() {
+            return;
+        }
+        let version = version.clone();
+        let clear = move |shared: &Arc<Self>| {
+            // Not `files`: it is no fault if they were never made, or are purged by now.
+            let files = shared.open.get(&version, &shared.store, false).ok();
+            for slice in litter {
+                let done = files.as_ref().map_or(Ok(()), |files| shared.store.clear(files, version.geometry, slice));
+                // What stays is cleared by the next start, or written over by the next fill of the slice.
+                done.unwrap_or_else(|error| shared.disk_error(&error));
+                version.settle(slice);
+            }
+        };
+        match tokio::runtime::Handle::try_current() {
+            Ok(_) => drop(self.blocking(clear)),
+            Err(_) => clear(self),
+        }
+    }
+
     /// Brings the cache back within its bounds. Blocks.
     pub(crate) fn make_room(&self) {
         let touched = self.keeper.make_room(self);

@@ -32,6 +32,16 @@ pub(crate) struct Found {
     pub(crate) present: Vec<u32>,
 }
 
+/// What a start found.
+#[derive(Default)]
+pub(crate) struct Scan {
+    pub(crate) found: Vec<Found>,
+    /// Sidecars that were of no use.
+    pub(crate) dropped: u64,
+    /// Disk calls that failed; what they were for was passed over.
+    pub(crate) errors: u64,
+}
+
 /// See the module.
 pub(crate) struct Store {
     root: PathBuf,
@@ -42,6 +52,17 @@ pub(crate) struct Store {
     _lock: File,
 }
 
+impl Scan {
+    /// Counts and logs what failed.
+    fn note<T>(&mut self, path: &Path, done: io::Result<T>) -> Option<T> {
+        done.inspect_err(|error| {
+            self.errors += 1;
+            tracing::warn!(path = %path.display(), %error, "something in the cache folder is passed over");
+        })
+        .ok()
+    }
+}
+
 impl Store {
     /// Locks the folder. `None`: another process works in it.
     pub(crate) fn open(folder: &Path, slice_size: u32, disk: Disk) -> io::Result<Option<Self>> {
@@ -50,13 +71,16 @@ impl Store {
         Ok(Some(Self { root, slice_size, disk, next_incarnation: AtomicU64::new(1), _lock: lock }))
     }
 
-    /// Reads every sidecar, deletes what is of no use, and returns the versions and how many were dropped.
-    pub(crate) fn scan(&self) -> io::Result<(Vec<Found>, u64)> {
-        let (mut best, mut dropped) = (HashMap::<MediaId, Found>::new(), 0);
+    /// Reads every sidecar and deletes what is of no use. What can't be read or deleted is left for the next start.
+    ///
+    /// # Errors
+    /// The folder can't be listed.
+    pub(crate) fn scan(&self) -> io::Result<Scan> {
+        let (mut best, mut scan) = (HashMap::<MediaId, Found>::new(), Scan::default());
         let mut highest = 0;
         for shard in self.disk.list(&self.root)? {
             let shard = self.root.join(shard);
-            let names = self.disk.list(&shard)?;
+            let names = scan.note(&shard, self.disk.list(&shard)).unwrap_or_default();
             for name in names.iter().filter_map(|name| name.to_str()) {
                 let path = shard.join(name);
                 let Some(incarnation) = format::incarnation_of(name) else { continue };
@@ -65,22 +89,22 @@ impl Store {
                     Some("meta") => {}
                     // A sidecar is made after its extent file: without one, the file holds nothing that can be trusted.
                     Some("data") if !path.with_extension("meta").exists() => {
-                        self.disk.unlink(&path)?;
+                        scan.note(&path, self.disk.unlink(&path));
                         continue;
                     }
                     Some("tmp") => {
-                        self.disk.unlink(&path)?;
+                        scan.note(&path, self.disk.unlink(&path));
                         continue;
                     }
                     _ => continue,
                 }
                 let Some(found) = self.inspect(&path, incarnation) else {
-                    dropped += 1;
-                    self.delete(&path)?;
+                    scan.dropped += 1;
+                    scan.note(&path, self.delete(&path));
                     continue;
                 };
                 if found.present.is_empty() {
-                    self.delete(&path)?;
+                    scan.note(&path, self.delete(&path));
                     continue;
                 }
                 // Two versions of one media: the process died between dropping the old and deleting it.
@@ -89,12 +113,14 @@ impl Store {
                     _ => best.insert(found.media, found),
                 };
                 if let Some(old) = old {
-                    self.delete(&self.path(&old.media, &old.meta, old.incarnation))?;
+                    let path = self.path(&old.media, &old.meta, old.incarnation);
+                    scan.note(&path, self.delete(&path));
                 }
             }
         }
         self.next_incarnation.store(highest + 1, Ordering::Relaxed);
-        Ok((best.into_values().collect(), dropped))
+        scan.found = best.into_values().collect();
+        Ok(scan)
     }
 
     fn inspect(&self, sidecar: &Path, incarnation: u64) -> Option<Found> {
@@ -123,7 +149,8 @@ impl Store {
         Some(Found { media: header.media, meta: header.meta, incarnation, geometry, present })
     }
 
-    /// A number that no file of this folder has, or had.
+    /// A number that no file found at the start has, and that was not given out since. Deleted files may have had it
+    /// before the start.
     pub(crate) fn fresh_incarnation(&self) -> u64 {
         self.next_incarnation.fetch_add(1, Ordering::Relaxed)
     }
@@ -137,7 +164,7 @@ impl Store {
             Geometry::new(meta.size, self.slice_size).ok_or_else(|| io::Error::other(FormatError::TooLong))?;
         let data = self.disk.create(&path.with_extension("data"), meta.size)?;
         match self.disk.create_whole(&path, &header, format::record_at(geometry.slices())) {
-            Ok(sidecar) => Ok(Files { data, sidecar, incarnation }),
+            Ok(sidecar) => Ok(self.files(data, sidecar, incarnation)),
             Err(error) => {
                 // Out of the way of the next try, as far as the disk lets us.
                 let _ = self.disk.unlink(&path.with_extension("tmp")).and_then(|()| self.delete(&path));
@@ -150,7 +177,13 @@ impl Store {
     pub(crate) fn reopen(&self, media: MediaId, meta: &MediaMeta, incarnation: u64) -> io::Result<Files> {
         let path = self.path(&media, meta, incarnation);
         let data = self.disk.open(&path.with_extension("data"))?;
-        Ok(Files { data, sidecar: self.disk.open(&path)?, incarnation })
+        let sidecar = self.disk.open(&path)?;
+        Ok(self.files(data, sidecar, incarnation))
+    }
+
+    fn files(&self, data: File, sidecar: File, incarnation: u64) -> Files {
+        self.disk.no_read_ahead(&data);
+        Files { data, sidecar, incarnation }
     }
 
     /// Deletes a version's files. Readers that have them open keep their bytes.
@@ -173,8 +206,13 @@ impl Store {
         self.disk.write_record(&files.sidecar, &[0; format::RECORD], format::record_at(slice))
     }
 
-    /// Gives a slice's blocks back. Its record was erased before.
-    pub(crate) fn punch(&self, files: &Files, geometry: Geometry, slice: u32) -> io::Result<()> {
+    /// Forgets a slice and gives its blocks back; in this order, so that no record is ever left without its bytes.
+    pub(crate) fn clear(&self, files: &Files, geometry: Geometry, slice: u32) -> io::Result<()> {
+        self.erase(files, slice)?;
+        self.punch(files, geometry, slice)
+    }
+
+    fn punch(&self, files: &Files, geometry: Geometry, slice: u32) -> io::Result<()> {
         self.disk.punch(&files.data, geometry.start(slice), u64::from(geometry.slice_size()))
     }
 

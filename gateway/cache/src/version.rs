@@ -47,6 +47,9 @@ pub(crate) struct Version {
     pub(crate) settled: Notify,
     /// Registration number in the eviction queue.
     pub(crate) slot: OnceLock<u32>,
+    /// Slices of which bytes had left memory. Moves before a check loads them again: who found a slice trusted before that
+    /// looks once more before it believes what it then finds in memory.
+    pub(crate) alarms: AtomicU64,
     /// When its files were last asked for, among all versions.
     pub(crate) used: AtomicU64,
 }
@@ -74,6 +77,7 @@ impl Version {
             files: Mutex::new(FilesState { open: None, made, gone: false }),
             settled: Notify::new(),
             slot: OnceLock::new(),
+            alarms: AtomicU64::new(0),
             used: AtomicU64::new(0),
         })
     }

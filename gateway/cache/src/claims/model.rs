@@ -69,13 +69,13 @@ impl World {
         let (at, end) = (*at, *end);
         self.claims.enter(id, at);
         self.viewers.get_mut(&id).unwrap().pinned = Some(at);
+        self.clear();
         let step = self.claims.step(id);
         match step {
             Step::Present => {
                 assert!(self.written.contains(&at), "{at} is served but was never written, or was punched");
                 if at + 1 == end {
-                    self.claims.leave(id);
-                    self.viewers.remove(&id);
+                    self.leave(id);
                 } else {
                     self.viewers.get_mut(&id).unwrap().at += 1;
                 }
@@ -122,9 +122,22 @@ impl World {
 
     fn finish(&mut self, run: RunId) {
         self.runs.remove(&run);
-        if let Some(litter) = self.claims.finish(run) {
-            self.written.remove(&litter);
-            self.busy.insert(litter);
+        self.claims.finish(run);
+        self.clear();
+    }
+
+    fn leave(&mut self, id: ReaderId) {
+        self.claims.leave(id);
+        self.viewers.remove(&id);
+        self.clear();
+    }
+
+    fn clear(&mut self) {
+        for slice in self.claims.take_litter() {
+            let pinned = self.viewers.values().any(|viewer| viewer.pinned == Some(slice));
+            assert!(!pinned && !self.claims.present.get(slice), "{slice} is cleared under a reader");
+            self.written.remove(&slice);
+            self.busy.insert(slice);
         }
     }
 
@@ -197,8 +210,7 @@ fn play(seed: u64) {
             18 => world.settle(),
             19 if !viewers.is_empty() => {
                 let id = viewers[rng.random_range(0..viewers.len())];
-                world.claims.leave(id);
-                world.viewers.remove(&id);
+                world.leave(id);
             }
             _ => {}
         }
@@ -219,6 +231,7 @@ fn play(seed: u64) {
         world.check();
     }
     world.settle();
+    assert!(world.claims.litter.is_empty(), "litter stays");
     assert!(world.claims.pins.is_empty() && world.claims.runs.is_empty());
 }
 

@@ -31,7 +31,7 @@ impl DiskHook for Camera {
     fn before(&self, op: DiskOp, len: usize) -> Option<DiskFault> {
         let mut state = self.state.lock().unwrap();
         let mut whole = self.whole.lock().unwrap();
-        let writes = !matches!(op, DiskOp::Read | DiskOp::Open | DiskOp::FreeSpace);
+        let writes = !matches!(op, DiskOp::Read | DiskOp::ReadReady | DiskOp::Open | DiskOp::FreeSpace);
         if writes && state.0.random_bool(self.odds) {
             let folder = self.album.join(state.1.len().to_string());
             copy(&self.folder.join("v1"), &folder.join("v1"));

@@ -5,6 +5,8 @@ use cache::{DiskFault, DiskHook, DiskOp, ReadError};
 use rustix::io::Errno;
 use std::collections::HashSet;
 use std::io;
+use std::os::unix::fs::FileExt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use tempfile::tempdir;
 
@@ -159,4 +161,71 @@ async fn a_change_behind_a_sick_disk_is_noticed() {
     sick.heal();
     fetch(&cache, &origin, wanted).await;
     assert_eq!(origin.log.borrow().describes, 2, "what was known of the media is asked for again");
+}
+
+/// A machine whose memory keeps nothing of a file, once told to; counts the reads from the device.
+#[derive(Default)]
+struct Forgetful {
+    says: Mutex<Option<Errno>>,
+    reads: AtomicU64,
+}
+
+impl DiskHook for Forgetful {
+    fn before(&self, op: DiskOp, _len: usize) -> Option<DiskFault> {
+        self.reads.fetch_add(u64::from(op == DiskOp::Read), Ordering::Relaxed);
+        let says = (*self.says.lock().unwrap()).filter(|_| op == DiskOp::ReadReady)?;
+        Some(DiskFault::Fail(says.into()))
+    }
+}
+
+#[tokio::test]
+async fn a_bit_that_flips_while_the_cache_runs_is_never_served() {
+    let whole = range(0, 8 * SLICE + 100);
+    for (at, restart) in [(0, false), (3 * SLICE + 777, false), (8 * SLICE + 99, false), (5 * SLICE, true)] {
+        let (folder, origin, memory) = (tempdir().unwrap(), FakeOrigin::new(whole.end), Arc::new(Forgetful::default()));
+        let mut config = config(folder.path());
+        config.disk_hook = Some(memory.clone());
+        let mut cache = open(config.clone(), &origin);
+        fetch(&cache, &origin, whole).await;
+        cache.idle().await;
+        if restart {
+            drop(cache);
+            cache = open(config, &origin);
+            // Every slice is checked, and trusted from here on.
+            fetch(&cache, &origin, whole).await;
+        }
+        let data = std::fs::OpenOptions::new().read(true).write(true).open(&files(folder.path(), "data")[0]).unwrap();
+        let mut byte = [0];
+        data.read_exact_at(&mut byte, at).unwrap();
+        data.write_all_at(&[byte[0] ^ 4], at).unwrap();
+        origin.forget_log();
+        *memory.says.lock().unwrap() = Some(Errno::AGAIN);
+        futures_util::future::join_all((0..8).map(|_| fetch(&cache, &origin, whole))).await;
+        cache.idle().await;
+        let stats = cache.stats();
+        assert_eq!((stats.checksum_failures, stats.directs, stats.disk_errors), (1, 0, 0), "byte {at}: {stats:?}");
+        assert_eq!(origin.opens().len(), 1, "only the bad slice is fetched again: {:?}", origin.opens());
+        assert_eq!(origin.opens()[0].start, at / SLICE * SLICE);
+    }
+}
+
+#[tokio::test]
+async fn a_slice_that_left_memory_is_checked_once_and_one_in_memory_never() {
+    let (folder, origin, memory) = (tempdir().unwrap(), FakeOrigin::new(8 * SLICE), Arc::new(Forgetful::default()));
+    let mut config = config(folder.path());
+    config.disk_hook = Some(memory.clone());
+    // Sixteen pieces to a slice.
+    config.piece = 4096;
+    let cache = open(config, &origin);
+    let whole = range(0, 8 * SLICE);
+    fetch(&cache, &origin, whole).await;
+    // A piece costs a read; a check reads the record and the slice. Where memory can't be asked, none is made.
+    for (says, reads) in [(None, 0), (Some(Errno::AGAIN), 8 * (16 + 2)), (Some(Errno::OPNOTSUPP), 8 * 16)] {
+        *memory.says.lock().unwrap() = says;
+        memory.reads.store(0, Ordering::Relaxed);
+        fetch(&cache, &origin, whole).await;
+        cache.idle().await;
+        assert_eq!(memory.reads.load(Ordering::Relaxed), reads, "{says:?}");
+    }
+    assert_eq!(origin.opens().iter().map(|range| range.len()).sum::<u64>(), 8 * SLICE);
 }

@@ -280,3 +280,22 @@ async fn a_crowded_file_system_empties_the_cache_and_serves_on() {
     assert!(files(folder.path(), "data").is_empty(), "emptied versions leave no files");
     fetch(&cache, &origin, range(0, 8 * SLICE)).await;
 }
+
+#[tokio::test]
+async fn odd_things_in_the_folder_are_passed_over() {
+    let (folder, origin) = (tempdir().unwrap(), FakeOrigin::new(4 * SLICE));
+    filled(folder.path(), &origin, 0, 4 * SLICE).await;
+    let root = folder.path().join("v1");
+    std::fs::File::create(root.join("notes.txt")).unwrap();
+    std::os::unix::fs::symlink(root.join("loop"), root.join("loop")).unwrap();
+    // Neither can be deleted as a file is.
+    std::fs::create_dir_all(root.join("zz/00-1.meta")).unwrap();
+    std::fs::create_dir_all(root.join("zz/00-2.tmp")).unwrap();
+    std::fs::create_dir_all(root.join("zz/00-3.data")).unwrap();
+    let cache = open(config(folder.path()), &origin);
+    let stats = cache.stats();
+    assert_eq!((stats.slices, stats.sidecars_dropped, stats.disk_errors), (4, 1, 5), "{stats:?}");
+    origin.forget_log();
+    fetch(&cache, &origin, range(0, 4 * SLICE)).await;
+    assert!(origin.opens().is_empty());
+}

@@ -98,6 +98,10 @@ impl FakeOrigin {
         self.faults.lock().unwrap().push_back(fault);
     }
 
+    pub(crate) fn heal(&self) {
+        self.faults.lock().unwrap().clear();
+    }
+
     pub(crate) fn fail_describe(&self, error: OriginError) {
         self.describe_faults.lock().unwrap().push_back(error);
     }
