@@ -163,6 +163,7 @@ async fn a_narrow_wire_takes_its_time() {
         sim.set_shape(shape);
         let begin = Instant::now();
         assert_eq!(client.part(2, &document, 0, 512 * 1024).await.unwrap().len(), 512 * 1024);
-        assert!(begin.elapsed() >= Duration::from_millis(500), "{shape:?}");
+        // Half a second, less what the wire forgives late timers.
+        assert!(begin.elapsed() >= Duration::from_millis(480), "{shape:?}");
     }
 }
