@@ -9,7 +9,7 @@ mod seed;
 
 #[cfg(test)]
 mod tests {
-    use crate::links::Links;
+    use crate::links::{Links, Template};
     use crate::nginx::{Client, Nginx};
     use crate::seed::seed;
     use link::{LinkKey, LinkRequest, LinkRules, SignRequest, Uri, Verdict, Verifier};
@@ -68,6 +68,10 @@ mod tests {
         (status, Some(uri.path().to_vec()))
     }
 
+    fn links(now: i64, template: &Template) -> Links<'_> {
+        Links { rng: StdRng::seed_from_u64(seed()), now, template, folder: "", depth: 6 }
+    }
+
     /// Compares `count` links and gives back how often nginx said what.
     fn compare(
         nginx: &mut Client,
@@ -101,7 +105,7 @@ mod tests {
         let (_, _, now) = ask(&mut nginx, b"/", "h");
         let template =
             |expires: &str, path: &[u8], _: &[u8]| [expires.as_bytes(), path, b" ", SECRET.as_bytes()].concat();
-        let mut links = Links { rng: StdRng::seed_from_u64(seed()), now, template: &template };
+        let mut links = links(now, &template);
         let seen = compare(&mut nginx, &verifier(None), &mut links, &["h"], 6_000);
         println!("verdicts of nginx: {seen:?}");
         for (status, least) in [(200, 800), (403, 1_000), (410, 400), (400, 400)] {
@@ -120,7 +124,7 @@ mod tests {
             let user = user.split(|byte| *byte == b'&').next().unwrap_or_default();
             [expires.as_bytes(), b"|example.com|unix:|", user, b"|", path, b" ", SECRET.as_bytes()].concat()
         };
-        let mut links = Links { rng: StdRng::seed_from_u64(seed()), now, template: &template };
+        let mut links = links(now, &template);
         let hosts = ["example.com", "EXAMPLE.COM", "example.com.:8080", "Example.com:", "other.example"];
         let seen = compare(&mut nginx, &verifier(Some(BOUND)), &mut links, &hosts, 2_000);
         for (status, least) in [(200, 150), (403, 300), (410, 80), (400, 100)] {

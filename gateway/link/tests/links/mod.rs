@@ -17,6 +17,10 @@ pub(crate) struct Links<'a> {
     pub(crate) now: i64,
     /// What to hash.
     pub(crate) template: &'a Template,
+    /// What every path starts with, spelled in many ways: `/a/b` or nothing.
+    pub(crate) folder: &'a str,
+    /// More segments than any path has below its folder.
+    pub(crate) depth: usize,
 }
 
 impl Links<'_> {
@@ -49,7 +53,13 @@ impl Links<'_> {
 
     fn path(&mut self) -> Vec<u8> {
         let mut out = Vec::new();
-        for _ in 0..self.rng.random_range(0..6) {
+        for segment in self.folder.split('/').skip(1) {
+            self.slash(&mut out);
+            for byte in segment.bytes() {
+                self.spell(byte, &mut out);
+            }
+        }
+        for _ in 0..self.rng.random_range(0..self.depth) {
             self.slash(&mut out);
             let mut segment = SEGMENTS.choose(&mut self.rng).unwrap().as_bytes().to_vec();
             if self.rng.random_ratio(1, 6) {

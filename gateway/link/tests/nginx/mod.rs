@@ -1,7 +1,7 @@
 //! A live nginx in a folder of its own, and a client that sends it bytes no HTTP library would.
 
 use std::fmt::Write as _;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -13,17 +13,17 @@ pub(crate) struct Nginx {
     folder: tempfile::TempDir,
 }
 
-/// What nginx answered.
+/// What a server answered.
 pub(crate) struct Response {
     pub(crate) status: u16,
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: Vec<u8>,
 }
 
-/// A connection that is kept alive for as long as nginx does.
-pub(crate) struct Client {
-    socket: PathBuf,
-    stream: Option<BufReader<UnixStream>>,
+/// A connection that is kept alive for as long as the server does.
+pub(crate) struct Client<S = UnixStream> {
+    open: Box<dyn Fn() -> io::Result<S>>,
+    stream: Option<BufReader<S>>,
 }
 
 impl Nginx {
@@ -60,8 +60,8 @@ impl Nginx {
     pub(crate) fn connect(&mut self, socket: &str) -> Client {
         let socket = self.folder.path().join(socket);
         loop {
-            if let Ok(stream) = UnixStream::connect(&socket) {
-                return Client { socket, stream: Some(BufReader::new(stream)) };
+            if UnixStream::connect(&socket).is_ok() {
+                return Client::new(move || UnixStream::connect(&socket));
             }
             if let Some(status) = self.process.try_wait().unwrap() {
                 panic!("nginx did not start ({status}); its message is above");
@@ -78,9 +78,14 @@ impl Drop for Nginx {
     }
 }
 
-impl Client {
-    /// Sends bytes as they are and reads one response. Connects anew if nginx has hung up, which it may do without
-    /// having said so (after a 412, for one).
+impl<S: Read + Write> Client<S> {
+    /// Opens a connection when it needs one.
+    pub(crate) fn new(open: impl Fn() -> io::Result<S> + 'static) -> Self {
+        Self { open: Box::new(open), stream: None }
+    }
+
+    /// Sends bytes as they are and reads one response. Connects anew if the server has hung up, which it may do
+    /// without having said so (nginx after a 412, for one).
     pub(crate) fn exchange(&mut self, request: &[u8], head: bool) -> Response {
         let mut line = self.send(request).unwrap_or_default();
         if line.is_empty() {
@@ -110,14 +115,14 @@ impl Client {
     }
 }
 
-impl Client {
+impl<S: Read + Write> Client<S> {
     /// Gives the status line back.
-    fn send(&mut self, request: &[u8]) -> std::io::Result<String> {
+    fn send(&mut self, request: &[u8]) -> io::Result<String> {
         let stream = match self.stream.as_mut() {
             Some(stream) => stream,
-            None => self.stream.insert(BufReader::new(UnixStream::connect(&self.socket)?)),
+            None => self.stream.insert(BufReader::new((self.open)()?)),
         };
-        stream.get_ref().write_all(request)?;
+        stream.get_mut().write_all(request)?;
         let mut line = String::new();
         stream.read_line(&mut line)?;
         Ok(line)
