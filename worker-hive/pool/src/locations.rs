@@ -349,7 +349,8 @@ mod tests {
             assert!(kept.len() == 1 && kept.contains_key(&1), "{:?}", kept.keys());
         }
         let cache = locations();
-        (keep(&cache, 0, 0, early, 2), keep(&cache, 1, 1, late, 2));
+        keep(&cache, 0, 0, early, 2);
+        keep(&cache, 1, 1, late, 2);
         assert_eq!(cache.table.lock().entries[&MESSAGE].by_session.len(), 2, "the same version is no quarrel");
     }
 

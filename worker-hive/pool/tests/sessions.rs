@@ -161,7 +161,8 @@ async fn a_stream_moves_to_a_session_that_knew_an_older_version() {
     let both = pool(&[&one, &other]);
     let old = describe(&both).await.unwrap();
     tokio::time::advance(Duration::from_secs(3600)).await;
-    (one.premium.store(false, Ordering::SeqCst), other.premium.store(true, Ordering::SeqCst));
+    one.premium.store(false, Ordering::SeqCst);
+    other.premium.store(true, Ordering::SeqCst);
     let opened = both.open(MESSAGE, Freshness::Recent).await.unwrap();
     assert_ne!(opened.location().identity.etag(), old);
     // The stale one looks once more after it finds the old version in its memory or at Telegram's.

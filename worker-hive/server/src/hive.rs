@@ -7,7 +7,7 @@ use crate::metrics::Metrics;
 use crate::options::HiveOptions;
 use axum::Router;
 use config::ListenAddress;
-use mtproto::{Account, SessionFolder, StoreError};
+use mtproto::{Account, CallFault, FolderLock, SessionFolder, StoreError};
 use pool::Pool;
 use std::io;
 use std::net::SocketAddr;
@@ -61,6 +61,8 @@ pub struct Hive {
     cut: CancellationToken,
     tasks: JoinSet<()>,
     background: JoinSet<()>,
+    /// Last, so that no other hive has the store before this one is done with it.
+    _lock: FolderLock,
 }
 
 impl Hive {
@@ -70,7 +72,14 @@ impl Hive {
     /// # Errors
     /// [`HiveError`]; nothing listens then.
     pub async fn start(options: HiveOptions) -> Result<Self, HiveError> {
+        // Everything that a second hive would fail at comes before the first session is touched.
         let folder = SessionFolder::open(&options.store)?;
+        let lock = folder.lock()?;
+        let bind = async |address: &ListenAddress| {
+            Listener::bind(address).await.map_err(|source| HiveError::Listen { address: address.to_string(), source })
+        };
+        let listener = bind(&options.listen).await?;
+        let admin_listener = bind(&ListenAddress::Tcp(options.admin)).await?;
         let client = Arc::new(options.client);
         let accounts: Vec<Arc<Account>> = folder
             .accounts()?
@@ -85,27 +94,27 @@ impl Hive {
         }
         let metrics = Arc::new(Metrics::new()?);
         let pool = Pool::new(accounts.clone(), options.pool);
-        let bind = async |address: &ListenAddress| {
-            Listener::bind(address).await.map_err(|source| HiveError::Listen { address: address.to_string(), source })
-        };
-        let listener = bind(&options.listen).await?;
-        let admin_listener = bind(&ListenAddress::Tcp(options.admin)).await?;
         let address =
             listener.address().map_err(|source| HiveError::Listen { address: options.listen.to_string(), source })?;
         let admin = admin_listener.tcp_address();
 
-        let face = Arc::new(Face { pool: pool.clone(), token: options.token, metrics: Arc::clone(&metrics) });
+        let face = Arc::new(Face {
+            pool: pool.clone(),
+            token: options.token,
+            metrics: Arc::clone(&metrics),
+            stall: options.stall,
+        });
         let router = Router::new().fallback(media::serve).with_state(face);
-        let operator = admin::router(Arc::new(Admin { pool, metrics }));
+        let operator = admin::router(Arc::new(Admin { pool: pool.clone(), metrics }));
         let (stop, cut) = (CancellationToken::new(), CancellationToken::new());
         let mut tasks = JoinSet::new();
         tasks.spawn(listener.serve(router, stop.clone(), cut.clone(), options.drain));
         tasks.spawn(admin_listener.serve(operator, stop.clone(), CancellationToken::new(), ADMIN_DRAIN));
         let mut background = JoinSet::new();
-        for account in &accounts {
-            background.spawn(bring_up(Arc::clone(account)));
+        for (index, account) in accounts.iter().enumerate() {
+            background.spawn(bring_up(Arc::clone(account), index, pool.clone()));
         }
-        Ok(Self { address, admin, accounts, stop, cut, tasks, background })
+        Ok(Self { address, admin, accounts, stop, cut, tasks, background, _lock: lock })
     }
 
     /// Where gateways connect, with the port that was found for port 0.
@@ -144,7 +153,7 @@ impl Hive {
 }
 
 /// Tries until the account is known: only then is its kind certain and are a user's chats learned.
-async fn bring_up(account: Arc<Account>) {
+async fn bring_up(account: Arc<Account>, index: usize, pool: Pool<Account>) {
     let mut pause = BRING_UP_FIRST;
     loop {
         match account.bring_up().await {
@@ -160,11 +169,12 @@ async fn bring_up(account: Arc<Account>) {
                 );
                 return;
             }
-            Err(mtproto::CallFault::Banned(reason)) => {
-                tracing::error!(account = account.name(), reason, "account is revoked");
+            Err(fault @ CallFault::Banned(_)) => {
+                // The pool says so in the log, once, and asks it no more.
+                pool.note(index, &fault);
                 return;
             }
-            Err(mtproto::CallFault::Flood { seconds, .. }) => {
+            Err(CallFault::Flood { seconds, .. }) => {
                 tokio::time::sleep(Duration::from_secs(u64::from(seconds) + 1)).await;
             }
             Err(fault) => {

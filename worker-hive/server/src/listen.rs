@@ -19,6 +19,9 @@ use tokio_util::sync::CancellationToken;
 const MAX_HEADER_BYTES: usize = 32 * 1024;
 /// Time for a request's headers to arrive.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(60);
+/// An HTTP/2 peer that is asked for a sign of life this often and gives none for [`PING_TIMEOUT`] is gone.
+const PING_INTERVAL: Duration = Duration::from_secs(20);
+const PING_TIMEOUT: Duration = Duration::from_secs(20);
 /// After a failed accept, mostly for want of file descriptors: without a pause this would be a busy loop.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -129,7 +132,12 @@ fn spawn(
 ) {
     let mut builder = Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_buf_size(MAX_HEADER_BYTES);
-    builder.http2().timer(TokioTimer::new()).max_header_list_size(u32::try_from(MAX_HEADER_BYTES).unwrap_or(u32::MAX));
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(PING_INTERVAL)
+        .keep_alive_timeout(PING_TIMEOUT)
+        .max_header_list_size(u32::try_from(MAX_HEADER_BYTES).unwrap_or(u32::MAX));
     let service = TowerToHyperService::new(router.clone());
     let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
     let connection = graceful.watch(connection);

@@ -29,6 +29,8 @@ pub(crate) struct Face {
     pub(crate) pool: Pool<Account>,
     pub(crate) token: Secret,
     pub(crate) metrics: Arc<Metrics>,
+    /// See [`crate::HiveOptions::stall`].
+    pub(crate) stall: Duration,
 }
 
 /// Answers any request; nothing outside the contract gets further than [`MediaRequest::read`].
@@ -85,7 +87,7 @@ impl Face {
         // Nothing is promised before the first bytes are here: until then a fault is an answer, afterwards it is a broken body.
         body.prime().await.map_err(refused)?;
         self.metrics.first_byte.observe(started.elapsed().max(Duration::from_micros(1)).as_secs_f64());
-        let sending = Sending::new(body, length, Arc::clone(&self.metrics), Span::current());
+        let sending = Sending::new(body, length, self.stall, Arc::clone(&self.metrics), Span::current());
         Ok(head.map(|()| Body::new(sending)))
     }
 }

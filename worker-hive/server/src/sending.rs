@@ -6,25 +6,48 @@ use bytes::Bytes;
 use futures_core::Stream;
 use http_body::{Body, Frame, SizeHint};
 use mtproto::Account;
+use parking_lot::Mutex;
 use pool::PoolFault;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
 use tracing::Span;
 
 /// Exactly `left` bytes, or an error. An error makes the HTTP server close the connection (HTTP/1) or reset the stream (HTTP/2),
 /// so that a short body never looks whole.
+///
+/// Whoever stops taking bytes would keep a session's place for ever, and the HTTP server does not ask the body again until its own
+/// buffers are empty: so a task beside it gives the body up.
 pub(crate) struct Sending {
-    body: pool::Body<Account>,
+    source: Arc<Mutex<Source>>,
     left: u64,
     metrics: Arc<Metrics>,
     span: Span,
+    _watch: AbortOnDropHandle<()>,
+}
+
+struct Source {
+    /// None once it was given up.
+    body: Option<pool::Body<Account>>,
+    /// Since when the server has had bytes and not asked for more. None while it waits for the pool.
+    idle_since: Option<Instant>,
 }
 
 impl Sending {
-    pub(crate) fn new(body: pool::Body<Account>, left: u64, metrics: Arc<Metrics>, span: Span) -> Self {
+    pub(crate) fn new(
+        body: pool::Body<Account>,
+        left: u64,
+        stall: Duration,
+        metrics: Arc<Metrics>,
+        span: Span,
+    ) -> Self {
         metrics.bodies.inc();
-        Self { body, left, metrics, span }
+        let source = Arc::new(Mutex::new(Source { body: Some(body), idle_since: Some(Instant::now()) }));
+        let watch = watch(Arc::clone(&source), stall, span.clone());
+        Self { source, left, metrics, span, _watch: AbortOnDropHandle::new(tokio::spawn(watch)) }
     }
 
     fn broken(&self, fault: PoolFault) -> PoolFault {
@@ -45,7 +68,14 @@ impl Body for Sending {
         }
         // Chunks are asked for while the body is polled: they belong to the request.
         let span = self.span.clone();
-        let next = span.in_scope(|| Pin::new(&mut self.body).poll_next(cx));
+        let source = Arc::clone(&self.source);
+        let mut source = source.lock();
+        let Some(body) = source.body.as_mut() else {
+            return Poll::Ready(Some(Err(self.broken(PoolFault::Reset("the reader stood still".to_owned())))));
+        };
+        let next = span.in_scope(|| Pin::new(body).poll_next(cx));
+        source.idle_since = next.is_ready().then(Instant::now);
+        drop(source);
         next.map(|next| {
             Some(match next {
                 Some(Ok(bytes)) => {
@@ -71,6 +101,20 @@ impl Body for Sending {
 
     fn size_hint(&self) -> SizeHint {
         SizeHint::with_exact(self.left)
+    }
+}
+
+/// Gives the body up when nobody takes its bytes for `stall`.
+async fn watch(source: Arc<Mutex<Source>>, stall: Duration, span: Span) {
+    loop {
+        let until = source.lock().idle_since.unwrap_or_else(Instant::now) + stall;
+        tokio::time::sleep_until(until).await;
+        let mut source = source.lock();
+        if source.idle_since.is_some_and(|since| since.elapsed() >= stall) {
+            source.body = None;
+            span.in_scope(|| tracing::warn!("nobody takes a body's bytes: it is given up"));
+            return;
+        }
     }
 }
 
