@@ -109,7 +109,7 @@ impl Account {
 
     /// Fetches bytes `offset..offset + limit` of a document; fewer only at its end.
     ///
-    /// Both must be multiples of 1 KiB, `limit` at most [`MAX_CHUNK`], and the range must not cross a multiple of 1 MiB.
+    /// Waits its turn first: see [`ClientConfig::connections`]. Both must be multiples of 1 KiB, `limit` at most [`MAX_CHUNK`], and the range must not cross a multiple of 1 MiB.
     ///
     /// # Errors
     /// [`CallFault`]. [`CallFault::Migrate`] and [`CallFault::ReferenceExpired`] ask for another location, the rest for another try.

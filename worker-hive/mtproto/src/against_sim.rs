@@ -292,6 +292,17 @@ async fn an_account_that_was_told_to_wait_waits_with_everything() {
 }
 
 #[tokio::test]
+async fn dialogs_that_could_not_be_read_are_no_absence_and_not_asked_for_again_at_once() {
+    let rig = Rig::start(SimAccount::user("user", 7002), 2);
+    rig.sim.faults().add(Rule::on("messages.getDialogs", Fault::Error(500, "INTERNAL".into())));
+    for _ in 0..5 {
+        let found = rig.account.locate(MESSAGE).await.unwrap_err();
+        assert!(matches!(found, LocateFault::Call(CallFault::Dropped(_))), "{found}");
+    }
+    assert_eq!(rig.calls("messages.getDialogs"), 1);
+}
+
+#[tokio::test]
 async fn viewers_who_leave_do_not_begin_the_dialogs_again() {
     let rig = Rig::start(SimAccount::user("user", 7002), 2);
     rig.sim.faults().add(Rule::on("messages.getDialogs", Fault::Delay(400)));

@@ -13,12 +13,13 @@ pub struct ClientConfig {
     /// The application's id, instead of the one that each session was made with.
     pub api_id: Option<i32>,
     /// Connections per account and data-centre, at least 1. Telegram's speed limit is per connection; above some 20 it closes them.
+    /// Up to four chunks for each are under way, fewer when answers come late.
     pub connections: usize,
     /// A connection that isn't warm after this long is given up and tried again.
     pub connect_timeout: Duration,
-    /// A call without an answer for this long has failed.
+    /// A call without an answer for this long has failed. Waiting for its turn among an account's chunks doesn't count.
     pub call_timeout: Duration,
-    /// Pause after the first failed connect; doubles up to `reconnect_last`.
+    /// Pause after the first failed connect; doubles up to `reconnect_last`. A lost connection is made again within ten times this.
     pub reconnect_first: Duration,
     /// Longest pause between two connects.
     pub reconnect_last: Duration,
