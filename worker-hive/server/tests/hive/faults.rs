@@ -3,10 +3,12 @@
 use crate::rig::{CHANNEL, MIB, Rig, film, film_bytes, finish, path, sha};
 use http::{Method, StatusCode};
 use std::time::Duration;
-use telegram_sim::{Account, Fault, Reachability, Rule, When};
+use telegram_sim::{Account, Fault, Reachability, Rule, Shape, When};
 use wire::Fault as Told;
 
 const SIZE: u64 = 12 * MIB;
+/// Chunks that cover a film: the first 512 KiB in two.
+const CHUNKS: u64 = SIZE / (512 * 1024) + 1;
 /// Behind what the first window asks for.
 const MIDDLE: (u64, u64) = (5 * MIB, 7 * MIB);
 const CHAT: i64 = -1_000_000_000_000 - CHANNEL;
@@ -43,6 +45,7 @@ async fn one_fault_mid_body(dc: i32, count: usize) {
         options.client.call_timeout = Duration::from_millis(1500);
     })
     .await;
+    let rounds = u64::try_from(faults.len()).unwrap();
     for (name, fault) in faults {
         let what = format!("{name}, data-centre {dc}, {count} account(s)");
         let rule = Rule::on("upload.getFile", fault).offset(MIDDLE.0, MIDDLE.1).when(When::Nth(1));
@@ -51,8 +54,14 @@ async fn one_fault_mid_body(dc: i32, count: usize) {
         assert!(rig.sim.faults().matched(id) > 0, "{what}: never came");
         rig.sim.faults().clear();
     }
-    let exports = rig.counts().calls("auth.exportAuthorization");
-    assert!(exports <= u64::try_from(count).unwrap(), "{exports} exports for {count} account(s)");
+    let (counts, count) = (rig.counts(), u64::try_from(count).unwrap());
+    let exports = counts.calls("auth.exportAuthorization");
+    assert!(exports <= count, "{exports} exports for {count} account(s)");
+    // A fault costs its chunk and those that were under way on the same connection, which is made again once.
+    let asked = counts.calls("upload.getFile");
+    assert!(asked <= rounds * (CHUNKS + 6), "{asked} chunks asked for in {rounds} rounds");
+    let accepted: u64 = counts.accepted.values().sum();
+    assert!(accepted <= count * 4 + rounds, "{accepted} connections for {count} account(s) and {rounds} faults");
 }
 
 #[tokio::test]
@@ -205,4 +214,22 @@ async fn a_storm_spoils_no_byte() {
         exact(&rig, 4, &format!("seed {seed}, round {round}")).await;
     }
     assert!(rig.counts().faults > 0);
+}
+
+/// Telegram sends to an account slower than its streams ask: they wait, and what is under way is not asked for again.
+#[tokio::test]
+async fn many_streams_share_a_narrow_account() {
+    let size = 2 * MIB;
+    let rig = Rig::start_with(accounts(1), (0..4).map(|extra| film(2, size + extra)).collect(), |options| {
+        options.client.call_timeout = Duration::from_secs(5);
+    })
+    .await;
+    rig.sim.set_shape(Shape { rtt_ms: 40, account_bytes_per_second: 2 * MIB, ..Shape::default() });
+    let (a, b, c, d) = tokio::join!(rig.get(1, None), rig.get(2, None), rig.get(3, None), rig.get(4, None));
+    for (extra, answer) in [a, b, c, d].into_iter().enumerate() {
+        let size = size + u64::try_from(extra).unwrap();
+        assert!(sha(&answer.whole()) == sha(&film_bytes(2, size, 0, size)), "film {extra}");
+    }
+    let counts = rig.counts();
+    assert!(counts.chunks.iter().all(|chunk| chunk.asked <= 2), "{:?}", counts.chunks);
 }
