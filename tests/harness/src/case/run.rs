@@ -80,6 +80,11 @@ impl Running {
                 let asked: u64 = chunks(stack, name)?.iter().map(|chunk| chunk.limit * chunk.asked).sum();
                 compare(asked as f64, operator, size(bytes)? as f64)
             }
+            ["calls", method, account, operator, count] => {
+                let counts = stack.sim.counters().snapshot();
+                let mine = counts.calls.iter().filter(|call| call.method == *method && call.account == *account);
+                compare(mine.map(|call| call.calls).sum::<u64>() as f64, operator, count.parse()?)
+            }
             ["metric", name, operator, value] => compare(stack.metric(name).await?, operator, value.parse()?),
             ["logged", pairs @ ..] => logged(stack, pairs).await,
             _ => Err("no such step".into()),
@@ -184,6 +189,10 @@ fn expect(stack: &Stack, answer: &Answer, words: &[&str]) -> Result<(), Failure>
         ["cache", _] => wrong(format!("{:?}", answer.header("x-cache-status"))),
         ["header", name, value] if answer.header(name) == Some(value) => Ok(()),
         ["header", name, "~", part] if answer.header(name).is_some_and(|value| value.contains(part)) => Ok(()),
+        ["header", name, operator @ (">=" | "<="), value] => {
+            let number = answer.header(name).and_then(|value| value.parse().ok()).ok_or("no number in that header")?;
+            compare(number, operator, value.parse()?)
+        }
         ["header", name, ..] => wrong(format!("{:?}", answer.header(name))),
         ["no-header", name] if answer.header(name).is_none() => Ok(()),
         ["no-header", name] => wrong(format!("{:?}", answer.header(name))),
