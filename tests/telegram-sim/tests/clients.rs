@@ -22,6 +22,7 @@ fn world() -> World {
     World::new(3)
         .with_account(Account::bot("bot-1", 7_000_000_001))
         .with_account(Account::user("user-1", 5_000_000_001).premium())
+        .with_account(Account::user("user-4", 5_000_000_004).at_home_on(4))
         .with_channel(channel)
 }
 
@@ -108,6 +109,19 @@ fn a_user_with_a_seeded_key_lists_and_downloads() {
     assert_eq!(seen["resolved"], CHANNEL);
     assert_downloads(&seen);
     assert_eq!(sim.counters().snapshot().calls("auth.exportAuthorization"), 1);
+}
+
+/// Telethon keeps one key and exchanges those of other data-centres anew, so a seeded key on the other one is met from there.
+#[test]
+fn a_user_with_a_seeded_key_on_the_other_data_centre_lists_and_downloads() {
+    let sim = Sim::start(world()).unwrap();
+    let seen = check(&sim, "user-4", "full", auth_key(&sim, "user-4"));
+    assert_eq!(seen["me"], 5_000_000_004_i64);
+    assert_eq!(seen["history"], json!([5, 4, 3, 2, 1]));
+    assert_downloads(&seen);
+    let counts = sim.counters().snapshot();
+    assert_eq!(counts.calls("auth.exportAuthorization"), 1, "for data-centre 2 alone");
+    assert!(counts.calls_of("upload.getFile", "user-4", 4) > 0 && counts.calls_of("upload.getFile", "user-4", 2) > 0);
 }
 
 #[test]
