@@ -154,6 +154,8 @@ async fn an_empty_store_is_said_so() {
 async fn a_second_hive_on_the_same_sessions_is_refused_before_it_touches_them() {
     let mut rig = Rig::start(vec![Account::bot("bot", 7001)], vec![film(2, MIB)]).await;
     rig.get(1, None).await.whole();
+    // Its own two connections begin one after the other: only when both are there does a third one tell.
+    rig.until("the warm connections", |counts| counts.accepted.values().sum::<u64>() == 2).await;
     let accepted = rig.counts().accepted;
     let refused = Hive::start(rig.options()).await.map(|_| ()).unwrap_err();
     assert!(matches!(refused, HiveError::Store(StoreError::InUse(_))), "{refused}");
