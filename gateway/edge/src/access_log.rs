@@ -3,13 +3,10 @@
 use crate::outcome::Outcome;
 use config::gateway::AccessLog;
 use serde::Serialize;
-use std::io::{BufWriter, Write};
+use std::io::Write;
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
-
-/// Most bytes of lines that one write takes.
-const BATCH: usize = 64 << 10;
 
 /// What the flow learns about a request, step by step.
 #[derive(Debug, Default)]
@@ -85,8 +82,6 @@ impl AccessLogger {
             AccessLog::Stderr => Box::new(std::io::stderr()),
             AccessLog::File(path) => Box::new(std::fs::OpenOptions::new().create(true).append(true).open(path)?),
         };
-        // The log's thread flushes when its queue is empty: under load many lines go out in one write.
-        let sink = BufWriter::with_capacity(BATCH, sink);
         let (writer, guard) = NonBlockingBuilder::default().lossy(true).thread_name("access-log").finish(sink);
         let dropped = writer.error_counter();
         Ok((Self { writer: Some((writer, dropped)) }, Some(guard)))
