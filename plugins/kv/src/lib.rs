@@ -1,3 +1,7 @@
 //! The plugins' key-value store, in memory or in Redis.
-//!
-//! What it does: nothing yet. What it refuses to do: nothing yet. Who calls it: nobody yet. What stays true: nothing yet.
+
+mod error;
+mod kv;
+
+pub use error::{KvError, SetupError};
+pub use kv::{Kv, KvBounds, MemoryBounds, Namespace};

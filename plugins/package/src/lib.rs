@@ -1,3 +1,24 @@
 //! A plugin on disk: manifest, settings, pins and signatures.
 //!
-//! What it does: nothing yet. What it refuses to do: nothing yet. Who calls it: nobody yet. What stays true: nothing yet.
+//! What it does: reads a plugin's folder (`plugin.toml`, the component, its signature), checks each word of it, puts what
+//! the operator says in the place of what the author said, and hands out plain values.
+//! What it refuses to do: compile or run anything, look into the component, use the network, guess at a misspelt key,
+//! follow a link out of the folder, print a secret.
+//! Who calls it: `plugin-host`, for each plugin at start and at each reload, and the commands `gateway plugin
+//! check|sign|keygen`.
+//! What stays true: each file is read once, and what was hashed and verified is what is handed out. A [`Package`] has passed
+//! every check, so nothing after it checks ranges again.
+
+mod hook;
+mod limits;
+mod manifest;
+mod package;
+mod settings;
+mod trust;
+
+pub use hook::{FailPolicy, Hook, Isolation};
+pub use limits::{LimitOverrides, Limits};
+pub use manifest::{Manifest, Visible};
+pub use package::{Package, PackageError, Spec, SpecProblem, Tenants};
+pub use settings::{Kind, Setting, Settings, Value};
+pub use trust::{Trust, TrustError, TrustedKey};
