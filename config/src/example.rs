@@ -33,9 +33,18 @@ enum Layout<'a> {
     Table(&'a Value),
     /// `[[key]]`, for a list that must have an entry.
     Entries(&'a Value),
+    /// `#[key]` with all below it commented out: a table that may be left out as a whole.
+    Absent(&'a Value),
+    /// `#[[key]]`, for a list that may be empty.
+    NoEntries(&'a Value),
 }
 
 fn layout<'a>(keys: &'a Keys, key: &'a Value, required: bool) -> Layout<'a> {
+    if key.get("example").is_none()
+        && let Some(table) = optional(keys, key)
+    {
+        return Layout::Absent(table);
+    }
     let table = |schema: &'a Value| {
         let resolved = keys.resolve(schema);
         // An enum has its properties one level down, and is written in one line.
@@ -43,9 +52,28 @@ fn layout<'a>(keys: &'a Keys, key: &'a Value, required: bool) -> Layout<'a> {
     };
     match key.get("items").and_then(table) {
         Some(entry) if required => Layout::Entries(entry),
+        Some(entry) if key.get("example").is_none() && is_empty_list(key) => Layout::NoEntries(entry),
         Some(_) => Layout::Line,
         None => table(key).map_or(Layout::Line, Layout::Table),
     }
+}
+
+/// The table of an `Option` of one.
+fn optional<'a>(keys: &'a Keys, key: &'a Value) -> Option<&'a Value> {
+    let [one, null] = key.get("anyOf")?.as_array()?.as_slice() else { return None };
+    let table = keys.resolve(one);
+    (null.get("type")? == "null" && properties(table).is_some()).then_some(table)
+}
+
+fn is_empty_list(key: &Value) -> bool {
+    key.get("default").and_then(Value::as_array).is_some_and(Vec::is_empty)
+}
+
+/// Comments out what is not a comment yet.
+fn commented_out(text: &str) -> String {
+    let line =
+        |line: &str| if line.is_empty() || line.starts_with('#') { format!("{line}\n") } else { format!("#{line}\n") };
+    text.lines().map(line).collect()
 }
 
 impl<'a> Writer<'a> {
@@ -62,14 +90,22 @@ impl<'a> Writer<'a> {
                 Layout::Line => self.line(name, key, default),
                 Layout::Table(table) => nested.push((format!("[{}]", join(path, name)), name, key, table, default)),
                 Layout::Entries(table) => nested.push((format!("[[{}]]", join(path, name)), name, key, table, None)),
+                Layout::Absent(table) => nested.push((format!("#[{}]", join(path, name)), name, key, table, None)),
+                Layout::NoEntries(table) => nested.push((format!("#[[{}]]", join(path, name)), name, key, table, None)),
             }
         }
         for (header, name, key, table, default) in nested {
             self.text.push('\n');
             self.prose(key);
+            let start = self.text.len();
             self.text.push_str(&header);
             self.text.push('\n');
             self.table(&join(path, name), table, default);
+            if header.starts_with('#') {
+                let section = commented_out(self.text.get(start..).unwrap_or_default());
+                self.text.truncate(start);
+                self.text.push_str(&section);
+            }
         }
     }
 

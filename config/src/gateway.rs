@@ -1,8 +1,11 @@
 //! The sections of the gateway's settings. The doc comments are the text of `gateway.example.toml`.
 
 use crate::address::{ListenAddress, PeerAddress};
-pub use crate::domain::Domain;
+pub use crate::plugins::{FailPolicy, Isolation, Plugin, PluginLimits, Plugins, Redis, TrustedKey};
 use crate::secret::Secret;
+pub use crate::tenant::{
+    Branding, Domain, Link, LinkSecret, Scheme, Status, Tenant, TenantLimits, ViewerAlgorithm, ViewerKey, ViewerTokens,
+};
 use crate::units::{ByteSize, TimeSpan};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -39,6 +42,15 @@ pub struct GatewaySettings {
     /// Logs. Results of commands go to standard output, the program's own log to standard error.
     #[serde(default)]
     pub log: Log,
+    /// What all plugins share. Plugins themselves are [[plugin]] tables.
+    #[serde(default)]
+    pub plugins: Plugins,
+    /// Where plugins keep what they remember. Without it, in the gateway's memory. Shared by all gateways that name it.
+    pub redis: Option<Redis>,
+    /// A plugin: a WebAssembly component that decides about requests. What is left out is as its own plugin.toml says. Changed on
+    /// SIGHUP, together with tenants, while the gateway runs.
+    #[serde(default)]
+    pub plugin: Vec<Plugin>,
     /// Whose links are served: one such table for each customer, at least one. The host of a request picks the tenant.
     pub tenant: Vec<Tenant>,
 }
@@ -77,17 +89,20 @@ pub struct Tls {
 }
 
 /// The operator's listener.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Admin {
     /// IP address and port.
     #[schemars(with = "String")]
     pub address: SocketAddr,
+    /// Token for what changes the gateway (/plugins/...): visible ASCII without spaces. If unset, that is refused.
+    #[schemars(extend("example" = { "file": "/etc/streamvault/admin.token" }))]
+    pub token: Option<Secret>,
 }
 
 impl Default for Admin {
     fn default() -> Self {
-        Self { address: loopback(9090) }
+        Self { address: loopback(9090), token: None }
     }
 }
 
@@ -240,96 +255,4 @@ pub enum AccessLog {
     Off,
     #[expect(missing_docs, reason = "see above")]
     File(PathBuf),
-}
-
-/// One customer.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Tenant {
-    /// Name in logs and metrics: up to 64 of a-z, 0-9, "-" and "_".
-    #[schemars(extend("example" = "example"))]
-    pub id: String,
-    /// Hosts that lead to this tenant: names, all names below one ("*.example.com"), or "*" for all that no other
-    /// tenant has.
-    #[schemars(extend("example" = ["films.example.com", "*.films.example.com"]))]
-    pub domains: Vec<Domain>,
-    /// What its viewers get.
-    #[serde(default)]
-    pub status: Status,
-    /// How its links are signed.
-    pub link: Link,
-}
-
-/// What a tenant's viewers get.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Status {
-    /// what they ask for
-    #[default]
-    Active,
-    /// a maintenance page (503)
-    Suspended,
-}
-
-/// How links are signed.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Link {
-    /// What is hashed, as in nginx's secure_link_md5: $secure_link_expires, $uri, $remote_addr, and $secret for the
-    /// secret.
-    #[serde(default = "Link::default_expression")]
-    pub expression: String,
-    /// The hash.
-    #[serde(default)]
-    pub scheme: Scheme,
-    /// Refuse tokens whose last character has stray bits, which nginx lets pass.
-    #[serde(default)]
-    pub strict: bool,
-    /// Query parameter of the token.
-    #[serde(default = "Link::default_token_parameter")]
-    pub token_parameter: String,
-    /// Query parameter of the time at which the link expires, in seconds since 1970.
-    #[serde(default = "Link::default_expires_parameter")]
-    pub expires_parameter: String,
-    /// The secrets: the first signs, all are accepted. To change one without a gap, put the new one first and take the
-    /// old one out when its last link has expired.
-    pub secrets: Vec<LinkSecret>,
-}
-
-impl Link {
-    fn default_expression() -> String {
-        "$secure_link_expires$uri $secret".to_owned()
-    }
-
-    fn default_token_parameter() -> String {
-        "md5".to_owned()
-    }
-
-    fn default_expires_parameter() -> String {
-        "expires".to_owned()
-    }
-}
-
-/// The hash of signed links.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum Scheme {
-    /// base64url(md5(expression)), as nginx's secure_link_md5 has it
-    #[default]
-    #[serde(rename = "nginx-md5")]
-    NginxMd5,
-    /// base64url(hmac-sha256(secret, expression))
-    #[serde(rename = "hmac-sha256")]
-    HmacSha256,
-}
-
-/// One secret of signed links.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct LinkSecret {
-    /// Name in logs: up to 64 of a-z, 0-9, "-" and "_".
-    #[schemars(extend("example" = "2026-01"))]
-    pub id: String,
-    /// The secret.
-    #[schemars(extend("example" = { "file": "/etc/streamvault/link.secret" }))]
-    pub secret: Secret,
 }

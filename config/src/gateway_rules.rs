@@ -1,11 +1,12 @@
 //! Bounds of the gateway's settings.
 
 use crate::address::ListenAddress;
-use crate::gateway::{AccessLog, Cache, GatewaySettings, HiveLink, Limits, Link, Tenant};
+use crate::gateway::{AccessLog, Cache, GatewaySettings, HiveLink, Limits};
 use crate::load::Rules;
 use crate::report::Report;
 use crate::secret::Secret;
-use std::collections::BTreeMap;
+use crate::tenant_rules::{NAME, check_tenants, is_name};
+use std::time::Duration;
 
 /// Slices are at least this large, or their sidecar would not pay off, and at most [`LARGEST_SLICE`], or a seek would
 /// fetch too much.
@@ -15,6 +16,8 @@ const LARGEST_SLICE: u64 = 8 << 20;
 const LONGEST_RUN: u32 = 1024;
 const MOST_THREADS: usize = 1024;
 const MOST_RANGES: usize = 1000;
+const MOST_INSTANCES: u32 = 10_000;
+const SHORTEST_WATCH: Duration = Duration::from_millis(100);
 
 impl Rules for GatewaySettings {
     fn check(&self, report: &mut Report<'_>) {
@@ -27,14 +30,23 @@ impl Rules for GatewaySettings {
         if let AccessLog::File(path) = &self.log.access {
             report.require_absolute(path, "log.access.file");
         }
+        if let Some(token) = &self.admin.token {
+            check_token(token, "admin.token", report);
+        }
+        self.check_plugins(report);
         check_tenants(&self.tenant, report);
     }
 
     fn secrets(&self) -> Vec<(String, &Secret)> {
         let mut secrets = vec![("hive.token".to_owned(), &self.hive.token)];
+        secrets.extend(self.admin.token.iter().map(|token| ("admin.token".to_owned(), token)));
+        secrets.extend(self.redis.iter().map(|redis| ("redis.url".to_owned(), &redis.url)));
         for (tenant, settings) in self.tenant.iter().enumerate() {
             for (index, entry) in settings.link.secrets.iter().enumerate() {
                 secrets.push((format!("tenant[{tenant}].link.secrets[{index}].secret"), &entry.secret));
+            }
+            for (index, entry) in settings.viewer.iter().flat_map(|viewer| &viewer.keys).enumerate() {
+                secrets.push((format!("tenant[{tenant}].viewer.keys[{index}].key"), &entry.key));
             }
         }
         secrets
@@ -54,6 +66,52 @@ impl GatewaySettings {
             if let Some(tls) = &listener.tls {
                 report.require_absolute(&tls.certificate, &format!("{key}.tls.certificate"));
                 report.require_absolute(&tls.key, &format!("{key}.tls.key"));
+            }
+        }
+    }
+}
+
+impl GatewaySettings {
+    fn check_plugins(&self, report: &mut Report<'_>) {
+        let shared = &self.plugins;
+        report.require_absolute(&shared.code_folder, "plugins.code_folder");
+        report.require_absolute(&shared.secrets_folder, "plugins.secrets_folder");
+        report.require(
+            (1..=MOST_INSTANCES).contains(&shared.instances),
+            "plugins.instances",
+            "must be from 1 to 10000",
+        );
+        report.require_positive(shared.tenant_ttl, "plugins.tenant_ttl");
+        if let Some(watch) = shared.watch {
+            report.require(watch.get() >= SHORTEST_WATCH, "plugins.watch", "must be at least 100ms");
+        }
+        let signed = !shared.require_signature || !shared.trusted_keys.is_empty();
+        report.require(signed, "plugins.require_signature", "needs plugins.trusted_keys");
+        for (index, key) in shared.trusted_keys.iter().enumerate() {
+            report.require(is_name(&key.id), &format!("plugins.trusted_keys[{index}].id"), NAME);
+            report.require_absolute(&key.file, &format!("plugins.trusted_keys[{index}].file"));
+        }
+        if let Some(redis) = &self.redis {
+            report.require_positive(redis.timeout, "redis.timeout");
+            let url = ["redis://", "rediss://", "redis+unix://", "unix://"];
+            let known = url.iter().any(|scheme| redis.url.expose().starts_with(scheme));
+            report.require(known, "redis.url", "must begin with redis:// or redis+unix://");
+            report.require(is_name(&redis.prefix), "redis.prefix", NAME);
+        }
+        for (index, plugin) in self.plugin.iter().enumerate() {
+            let key = format!("plugin[{index}]");
+            report.require(is_name(&plugin.name), &format!("{key}.name"), NAME);
+            if let Some(earlier) = self.plugin.iter().take(index).position(|other| other.name == plugin.name) {
+                report.problem(&format!("{key}.name"), format!("is the name of plugin[{earlier}] already"));
+            }
+            report.require_absolute(&plugin.folder, &format!("{key}.folder"));
+            let share = plugin.canary.is_none_or(|share| (0.0..=1.0).contains(&share));
+            report.require(share, &format!("{key}.canary"), "must be from 0 to 1");
+            let pin =
+                plugin.sha256.as_ref().is_none_or(|pin| pin.len() == 64 && pin.bytes().all(|b| b.is_ascii_hexdigit()));
+            report.require(pin, &format!("{key}.sha256"), "must be 64 hexadecimal digits");
+            for (position, tenant) in plugin.tenants.iter().flatten().enumerate() {
+                report.require(is_name(tenant), &format!("{key}.tenants[{position}]"), NAME);
             }
         }
     }
@@ -90,59 +148,4 @@ fn check_limits(limits: &Limits, report: &mut Report<'_>) {
     report.require_positive(limits.keepalive, "limits.keepalive");
     let rate = limits.min_send_rate.is_none_or(|rate| rate.bytes() > 0);
     report.require(rate, "limits.min_send_rate", "must be more than 0B; leave it out for no bound");
-}
-
-fn is_name(name: &str) -> bool {
-    (1..=64).contains(&name.len())
-        && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'_'))
-}
-
-fn check_tenants(tenants: &[Tenant], report: &mut Report<'_>) {
-    report.require(!tenants.is_empty(), "tenant", "needs at least one [[tenant]]");
-    let mut ids = BTreeMap::new();
-    let mut domains = BTreeMap::new();
-    for (index, tenant) in tenants.iter().enumerate() {
-        let key = format!("tenant[{index}]");
-        report.require(is_name(&tenant.id), &format!("{key}.id"), "must be 1 to 64 of a-z, 0-9, \"-\" and \"_\"");
-        if let Some(earlier) = ids.insert(&tenant.id, index) {
-            report.problem(&format!("{key}.id"), format!("is the id of tenant[{earlier}] already"));
-        }
-        report.require(!tenant.domains.is_empty(), &format!("{key}.domains"), "needs at least one domain");
-        for (position, domain) in tenant.domains.iter().enumerate() {
-            if let Some(earlier) = domains.insert(domain, index) {
-                let message = format!("{domain} leads to tenant[{earlier}] already");
-                report.problem(&format!("{key}.domains[{position}]"), message);
-            }
-        }
-        check_link(&tenant.link, &format!("{key}.link"), report);
-    }
-}
-
-fn check_link(link: &Link, key: &str, report: &mut Report<'_>) {
-    let expression = format!("{key}.expression");
-    let names = |variable: &str| {
-        link.expression.contains(&format!("${variable}")) || link.expression.contains(&format!("${{{variable}}}"))
-    };
-    // A secret spelt out in the expression, as nginx has it, would show in every print of the settings.
-    report.require(names("secret"), &expression, "must contain $secret, in the place of the secret");
-    let expires = names("secure_link_expires") || names(&format!("arg_{}", link.expires_parameter));
-    report.require(expires, &expression, "must contain $secure_link_expires, or anybody could extend a link's life");
-    let path = names("uri") || names("document_uri");
-    report.require(path, &expression, "must contain $uri, or one link would open every media");
-    for (name, parameter) in
-        [("token_parameter", &link.token_parameter), ("expires_parameter", &link.expires_parameter)]
-    {
-        let plain = !parameter.is_empty()
-            && parameter.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
-        report.require(plain, &format!("{key}.{name}"), "must be letters, digits, \"-\" and \"_\"");
-    }
-    let distinct = !link.token_parameter.eq_ignore_ascii_case(&link.expires_parameter);
-    report.require(distinct, &format!("{key}.expires_parameter"), "must differ from token_parameter");
-    report.require(!link.secrets.is_empty(), &format!("{key}.secrets"), "needs at least one secret");
-    for (index, entry) in link.secrets.iter().enumerate() {
-        let id = format!("{key}.secrets[{index}].id");
-        report.require(is_name(&entry.id), &id, "must be 1 to 64 of a-z, 0-9, \"-\" and \"_\"");
-        let earlier = link.secrets.iter().take(index).any(|other| other.id == entry.id);
-        report.require(!earlier, &id, "is the id of another secret already");
-    }
 }

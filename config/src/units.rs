@@ -7,7 +7,7 @@ use std::time::Duration;
 
 /// A length of time, written `500ms`, `30s`, `5m`, `4h` or `2d`. At most ten years, so that adding one to a clock can't
 /// overflow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TimeSpan(Duration);
 
 /// Longest first; each name's length in milliseconds.
@@ -18,6 +18,11 @@ impl TimeSpan {
     /// A span of whole seconds, for defaults.
     pub(crate) const fn seconds(count: u64) -> Self {
         Self(Duration::from_secs(count))
+    }
+
+    /// A span of milliseconds, for defaults.
+    pub(crate) const fn millis(count: u64) -> Self {
+        Self(Duration::from_millis(count))
     }
 
     /// The span as the standard library has it.

@@ -103,6 +103,7 @@ pub struct Telegram {
     pub lang_code: String,
     /// Other data-centres than Telegram's own: a relay, Telegram's test servers or a simulator, as in
     /// { id = 2, address = "127.0.0.1:4430" }. Each id once.
+    #[schemars(extend("example" = [{ "id": 2, "address": "127.0.0.1:4430" }]))]
     pub data_centres: Vec<DataCentre>,
 }
 

@@ -14,15 +14,22 @@ const SECRET: &str = "not-to-be-printed";
 /// The settings as JSON, parsed from an example whose secrets are put where the test can make them.
 fn settings<T: Settings + Serialize>(text: &str) -> serde_json::Value {
     let folder = tempfile::tempdir().unwrap();
-    for name in ["hive.token", "link.secret", "api.hash"] {
+    for name in ["hive.token", "link.secret", "api.hash", "admin.token"] {
         let mut file = File::create(folder.path().join(name)).unwrap();
         file.set_permissions(fs::Permissions::from_mode(0o600)).unwrap();
         file.write_all(SECRET.as_bytes()).unwrap();
     }
+    for (name, content) in [("redis.url", "redis://localhost/"), ("viewer.key", "not-to-be-printed, and 32 bytes long")]
+    {
+        let mut file = File::create(folder.path().join(name)).unwrap();
+        file.set_permissions(fs::Permissions::from_mode(0o600)).unwrap();
+        file.write_all(content.as_bytes()).unwrap();
+    }
     let text = text.replace("/etc/streamvault", &folder.path().display().to_string());
     let loaded = parse::<T>(&text, Path::new("example.toml")).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(loaded.warnings, []);
-    serde_json::to_value(&loaded.settings).unwrap()
+    let json = serde_json::to_string(&loaded.settings).unwrap();
+    serde_json::from_str(&json.replace(&folder.path().display().to_string(), "/etc/streamvault")).unwrap()
 }
 
 fn only_set_keys(text: &str) -> String {
@@ -34,7 +41,16 @@ fn all_keys(text: &str) -> String {
         Some(key) if key.starts_with(|first: char| first.is_ascii_lowercase()) => key.to_owned(),
         _ => line.to_owned(),
     };
-    text.lines().map(uncomment).collect::<Vec<_>>().join("\n")
+    without_optional_sections(text).map(uncomment).collect::<Vec<_>>().join("\n")
+}
+
+/// The lines outside of sections that are commented out as a whole, from `#[section]` to the next header that is not.
+fn without_optional_sections(text: &str) -> impl Iterator<Item = &str> {
+    let mut inside = false;
+    text.lines().filter(move |line| {
+        inside = line.starts_with("#[") || (inside && !line.starts_with('['));
+        !inside
+    })
 }
 
 fn check<T: Settings + Serialize>(name: &str, committed: &str) {
@@ -63,9 +79,22 @@ fn worker_hive() {
 /// What the examples set only as an illustration is valid too.
 #[test]
 fn illustrations() {
-    let uncomment = |text: String| text.replace("\n# Example: ", "\n");
+    let uncomment =
+        |text: String| without_optional_sections(&text).collect::<Vec<_>>().join("\n").replace("\n# Example: ", "\n");
     let gateway = settings::<GatewaySettings>(&uncomment(example::<GatewaySettings>()));
     assert_eq!(gateway["threads"], 4);
     let hive = settings::<HiveSettings>(&uncomment(example::<HiveSettings>()));
     assert_eq!(hive["telegram"]["api_hash"], "[secret]");
+    let key = |line: &&str| {
+        line.starts_with("#[") || line.strip_prefix('#').is_some_and(|key| key.contains(" = ") && !key.starts_with(' '))
+    };
+    let with_sections: Vec<_> = example::<GatewaySettings>()
+        .replace("\n# Example: ", "\n#")
+        .lines()
+        .map(|line| if key(&line) { line[1..].to_owned() } else { line.to_owned() })
+        .collect();
+    let all = settings::<GatewaySettings>(&with_sections.join("\n"));
+    assert_eq!(all["plugin"][0]["limits"]["kv_keys"], 10000);
+    assert_eq!(all["tenant"][0]["viewer"]["keys"][0]["algorithm"], "HS256");
+    assert_eq!(all["redis"]["url"], "[secret]");
 }

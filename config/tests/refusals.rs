@@ -205,13 +205,60 @@ fn gateway() {
                 "the-secret\" }, { id = \"1\", secret = \"x\" }",
                 "f.toml:10: tenant[0].link.secrets[1].id: is the id of another secret already",
             ),
+            (
+                "domains = [\"one.example\", \"*.one.example\"]",
+                "domains = [\"one.example\"]\nlink.secrets = [{ id = \"1\", secret = \"s\" }]\n[[tenant]]\nid = \"two\"\ndomains = [\"two.example\"]\nchannels = []",
+                "f.toml:6: tenant[0].channels: is required where there are several tenants: none may open another's media\nf.toml:13: tenant[1].channels: needs at least one channel",
+            ),
+            // Plugins, and what they need.
+            (
+                "[cache]",
+                "[[plugin]]\nname = \"A\"\nfolder = \"a\"\nsha256 = \"12\"\ncanary = 1.5\n[cache]",
+                "f.toml:5: plugin[0].name: must be 1 to 64 of a-z, 0-9, \"-\" and \"_\"\nf.toml:6: plugin[0].folder: must be an absolute path\nf.toml:7: plugin[0].sha256: must be 64 hexadecimal digits\nf.toml:8: plugin[0].canary: must be from 0 to 1",
+            ),
+            (
+                "[cache]",
+                "[[plugin]]\nname = \"a\"\nfolder = \"/a\"\n[[plugin]]\nname = \"a\"\nfolder = \"/a\"\n[cache]",
+                "f.toml:8: plugin[1].name: is the name of plugin[0] already",
+            ),
+            (
+                "[cache]",
+                "[[plugin]]\nname = \"a\"\nfolder = \"/a\"\nfail = \"ajar\"\n[cache]",
+                "f.toml:7: plugin[0].fail: unknown variant `ajar`, expected `open` or `closed`",
+            ),
+            (
+                "[cache]",
+                "[plugins]\nrequire_signature = true\nwatch = \"1ms\"\n[cache]",
+                "f.toml:5: plugins.require_signature: needs plugins.trusted_keys\nf.toml:6: plugins.watch: must be at least 100ms",
+            ),
+            (
+                "[cache]",
+                "[redis]\nurl = \"localhost\"\n[cache]",
+                "f.toml:5: redis.url: must begin with redis:// or redis+unix://",
+            ),
+            // Viewers.
+            (
+                "[tenant.link]",
+                "[tenant.viewer]\nkeys = [{ id = \"1\", algorithm = \"HS256\", key = \"short\" }, { id = \"1\", algorithm = \"EdDSA\", key = \"x\" }]\n[tenant.link]",
+                "f.toml:10: tenant[0].viewer.keys[0].key: must have at least 32 bytes\nf.toml:10: tenant[0].viewer.keys[1].id: is the id of another key already\nf.toml:10: tenant[0].viewer.keys[1].key: must be a public key as PEM",
+            ),
+            (
+                "[tenant.link]",
+                "[tenant.viewer]\nkeys = [{ id = \"1\", algorithm = \"none\", key = \"x\" }]\n[tenant.link]",
+                "f.toml:10: tenant[0].viewer.keys[0].algorithm: unknown variant `none`, expected one of `HS256`, `HS384`, `HS512`, `RS256`, `ES256`, `EdDSA`",
+            ),
+            (
+                "[tenant.link]",
+                "[tenant.limits]\nstreams = 0\nviewer_bytes_per_second = \"1B\"\n[tenant.branding]\nsupport_url = \"javascript:alert(1)\"\n[tenant.link]",
+                "f.toml:10: tenant[0].limits.streams: must be at least 1; set status to suspended to serve nobody\nf.toml:11: tenant[0].limits.viewer_bytes_per_second: must be at least 1KiB\nf.toml:13: tenant[0].branding.support_url: must be an http(s) address",
+            ),
         ],
     );
-    let second = "[[tenant]]\nid = \"one\"\ndomains = [\"one.example\"]\nlink = { secrets = [{ id = \"1\", secret = \"x\" }] }\n";
+    let second = "[[tenant]]\nid = \"one\"\nchannels = [1]\ndomains = [\"one.example\"]\nlink = { secrets = [{ id = \"1\", secret = \"x\" }] }\n";
     assert_eq!(
-        refusal::<GatewaySettings>(&format!("{GATEWAY}{second}")),
-        "f.toml:12: tenant[1].id: is the id of tenant[0] already\n\
-         f.toml:13: tenant[1].domains[0]: one.example leads to tenant[0] already"
+        refusal::<GatewaySettings>(&format!("{}{second}", GATEWAY.replacen("id =", "channels = [1]\nid =", 1))),
+        "f.toml:13: tenant[1].id: is the id of tenant[0] already\n\
+         f.toml:15: tenant[1].domains[0]: one.example leads to tenant[0] already"
     );
     assert_eq!(refusal::<GatewaySettings>(""), "f.toml:1: hive: is required\nf.toml:1: tenant: is required");
 }
