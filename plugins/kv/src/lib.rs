@@ -2,6 +2,10 @@
 
 mod error;
 mod kv;
+mod memory;
+mod redis_store;
+mod scripts;
+mod space;
 
 pub use error::{KvError, SetupError};
 pub use kv::{Kv, KvBounds, MemoryBounds, Namespace};

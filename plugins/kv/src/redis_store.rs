@@ -1,0 +1,262 @@
+//! The store in Redis: one connection for all, made when it is first used.
+
+use crate::error::{KvError, SetupError};
+use crate::kv::KvBounds;
+use crate::scripts::{ABSENT, DONE, FULL, NOT_A_NUMBER, Scripts, TOO_LONG};
+use parking_lot::Mutex;
+use redis::aio::{ConnectionManager, ConnectionManagerConfig};
+use redis::{Client, ErrorKind, FromRedisValue, RedisError, RedisResult, ScriptInvocation, ServerErrorKind};
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+/// Failures in a row after which Redis counts as gone. One alone may be a pause of a busy server.
+const PATIENCE: u32 = 3;
+
+/// A connection that has brought nothing but failures for this long is replaced. The manager replaces one that breaks by
+/// itself, but not one that hangs, nor one whose server refuses the password or has become a replica.
+const REPLACE_AFTER: Duration = Duration::from_secs(1);
+
+/// A store in Redis.
+pub(crate) struct RedisStore {
+    client: Client,
+    prefix: String,
+    timeout: Duration,
+    scripts: Scripts,
+    link: Mutex<Link>,
+    /// Failures since the last success.
+    failures: AtomicU32,
+    /// Set while an operation finds out whether Redis is back.
+    probing: AtomicBool,
+}
+
+/// The connection, and since when it has brought nothing but failures.
+#[derive(Default)]
+struct Link {
+    manager: Option<ConnectionManager>,
+    failing_since: Option<Instant>,
+}
+
+/// The keys of one namespace: `prefix:{plugin:tenant}`.
+#[derive(Clone, Debug)]
+pub(crate) struct Stem(String);
+
+impl Stem {
+    fn value(&self, key: &str) -> String {
+        format!("{}:k:{key}", self.0)
+    }
+
+    fn set(&self, key: &str) -> String {
+        format!("{}:c:{key}", self.0)
+    }
+
+    fn index(&self) -> String {
+        format!("{}:i", self.0)
+    }
+}
+
+impl fmt::Debug for RedisStore {
+    /// Not the client: its address may hold a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisStore")
+            .field("prefix", &self.prefix)
+            .field("timeout", &self.timeout)
+            .finish_non_exhaustive()
+    }
+}
+
+/// An answer of a script.
+type Reply = (i64, Option<Vec<u8>>);
+
+impl RedisStore {
+    pub(crate) fn new(url: &str, prefix: &str, timeout: Duration) -> Result<Self, SetupError> {
+        // The error quotes parts of the address.
+        let client = Client::open(url).map_err(|_| SetupError::Url)?;
+        Ok(Self {
+            client,
+            prefix: prefix.to_owned(),
+            timeout,
+            scripts: Scripts::new(),
+            link: Mutex::default(),
+            failures: AtomicU32::new(0),
+            probing: AtomicBool::new(false),
+        })
+    }
+
+    /// The stem of a namespace whose id is `plugin:tenant` or `plugin`. Braces make all its keys live on one node of a cluster.
+    pub(crate) fn stem(&self, id: &str) -> Stem {
+        Stem(format!("{}:{{{id}}}", self.prefix))
+    }
+
+    pub(crate) async fn get(&self, stem: &Stem, bounds: KvBounds, key: &str) -> Result<Option<Vec<u8>>, KvError> {
+        let command = redis::cmd("GET").arg(stem.value(key)).take();
+        let value: Option<Vec<u8>> = self.run(async |mut manager| command.query_async(&mut manager).await).await?;
+        match value {
+            Some(value) if value.len() > bounds.value as usize => Err(KvError::OutOfBounds),
+            value => Ok(value),
+        }
+    }
+
+    /// True if it was set; always, unless `only_if_absent`.
+    pub(crate) async fn set(
+        &self,
+        stem: &Stem,
+        bounds: KvBounds,
+        key: &str,
+        value: &[u8],
+        ttl_ms: u64,
+        only_if_absent: bool,
+    ) -> Result<bool, KvError> {
+        let mut call = self.scripts.set.prepare_invoke();
+        let call = Self::keys(&mut call, stem, key).arg(key).arg(ttl_ms).arg(bounds.keys).arg(value);
+        Ok(self.script(call.arg(u8::from(only_if_absent))).await?.0 == DONE)
+    }
+
+    pub(crate) async fn take(&self, stem: &Stem, bounds: KvBounds, key: &str) -> Result<Option<Vec<u8>>, KvError> {
+        let mut call = self.scripts.take.prepare_invoke();
+        Ok(self.script(Self::keys(&mut call, stem, key).arg(key).arg(bounds.value)).await?.1)
+    }
+
+    pub(crate) async fn delete(&self, stem: &Stem, key: &str) -> Result<(), KvError> {
+        let mut call = self.scripts.delete.prepare_invoke();
+        self.script(Self::keys(&mut call, stem, key).arg(key)).await.map(drop)
+    }
+
+    pub(crate) async fn increment(
+        &self,
+        stem: &Stem,
+        bounds: KvBounds,
+        key: &str,
+        by: i64,
+        ttl_ms: u64,
+    ) -> Result<i64, KvError> {
+        let mut call = self.scripts.increment.prepare_invoke();
+        let call = Self::keys(&mut call, stem, key).arg(key).arg(ttl_ms).arg(bounds.keys).arg(by);
+        number(self.script(call).await?)
+    }
+
+    pub(crate) async fn count_distinct(
+        &self,
+        stem: &Stem,
+        bounds: KvBounds,
+        key: &str,
+        member: &str,
+        ttl_ms: u64,
+    ) -> Result<u64, KvError> {
+        let mut call = self.scripts.count_distinct.prepare_invoke();
+        let call = Self::keys(&mut call, stem, key).arg(key).arg(ttl_ms).arg(bounds.keys).arg(member);
+        number(self.script(call).await?)
+    }
+
+    fn keys<'c, 's>(call: &'c mut ScriptInvocation<'s>, stem: &Stem, key: &str) -> &'c mut ScriptInvocation<'s> {
+        call.key(stem.value(key)).key(stem.set(key)).key(stem.index())
+    }
+
+    async fn script(&self, call: &ScriptInvocation<'_>) -> Result<Reply, KvError> {
+        let (code, text): Reply = self.run(async |mut manager| parse(call.invoke_async(&mut manager).await?)).await?;
+        match code {
+            DONE | ABSENT => Ok((code, text)),
+            FULL => Err(KvError::Full),
+            NOT_A_NUMBER => Err(KvError::NotANumber),
+            TOO_LONG => Err(KvError::OutOfBounds),
+            _ => Err(KvError::Unavailable),
+        }
+    }
+
+    /// Runs one operation within the timeout. While Redis is gone one at a time tries; the others fail at once instead of
+    /// each waiting the timeout out.
+    async fn run<T>(&self, operation: impl AsyncFnOnce(ConnectionManager) -> RedisResult<T>) -> Result<T, KvError> {
+        let gone = self.failures.load(Ordering::Relaxed) >= PATIENCE;
+        let _probe = if gone { Some(Probe::begin(&self.probing).ok_or(KvError::Unavailable)?) } else { None };
+        let manager = self.manager()?;
+        match tokio::time::timeout(self.timeout, operation(manager)).await {
+            Ok(Ok(done)) => {
+                self.succeeded();
+                Ok(done)
+            }
+            // An answer all the same: Redis is there, and the operation was not done.
+            Ok(Err(error)) if error.code() == Some("OOM") => {
+                self.succeeded();
+                Err(KvError::Full)
+            }
+            Ok(Err(error)) if is_about_the_operation(&error) => {
+                self.succeeded();
+                Err(KvError::Unavailable)
+            }
+            Ok(Err(_)) | Err(_) => {
+                self.failed();
+                Err(KvError::Unavailable)
+            }
+        }
+    }
+
+    fn manager(&self) -> Result<ConnectionManager, KvError> {
+        let mut link = self.link.lock();
+        if let Some(manager) = &link.manager {
+            return Ok(manager.clone());
+        }
+        let config = ConnectionManagerConfig::new()
+            // Whoever comes next tries again; retrying inside would only make callers wait.
+            .set_number_of_retries(0)
+            .set_connection_timeout(Some(self.timeout))
+            .set_response_timeout(Some(self.timeout));
+        let manager =
+            ConnectionManager::new_lazy_with_config(self.client.clone(), config).map_err(|_| KvError::Unavailable)?;
+        link.manager = Some(manager.clone());
+        Ok(manager)
+    }
+
+    fn succeeded(&self) {
+        // Nearly always nothing to do: no lock for those.
+        if self.failures.load(Ordering::Relaxed) != 0 {
+            self.failures.store(0, Ordering::Relaxed);
+            self.link.lock().failing_since = None;
+        }
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "how long a connection has failed is this file's own matter")]
+    fn failed(&self) {
+        let failures = self.failures.load(Ordering::Relaxed).saturating_add(1);
+        self.failures.store(failures, Ordering::Relaxed);
+        let now = Instant::now();
+        let mut link = self.link.lock();
+        let since = *link.failing_since.get_or_insert(now);
+        if now.duration_since(since) >= REPLACE_AFTER {
+            *link = Link::default();
+        }
+    }
+}
+
+/// True if Redis answered and what it said concerns this key, not its own state: the key holds no string, say.
+fn is_about_the_operation(error: &RedisError) -> bool {
+    matches!(error.kind(), ErrorKind::Server(ServerErrorKind::ResponseError) | ErrorKind::UnexpectedReturnType)
+        || error.code() == Some("WRONGTYPE")
+}
+
+fn parse(reply: redis::Value) -> RedisResult<Reply> {
+    let mut parts: Vec<redis::Value> = FromRedisValue::from_redis_value(reply)?;
+    let text = if parts.len() > 1 { parts.pop() } else { None };
+    let code = parts.pop().unwrap_or(redis::Value::Nil);
+    let text = text.map(FromRedisValue::from_redis_value).transpose()?;
+    Ok((FromRedisValue::from_redis_value(code)?, text))
+}
+
+fn number<T: std::str::FromStr>((_, text): Reply) -> Result<T, KvError> {
+    let text = text.and_then(|text| String::from_utf8(text).ok());
+    text.and_then(|text| text.parse().ok()).ok_or(KvError::Unavailable)
+}
+
+/// The right to find out whether Redis is back, given up on drop: also if the caller is cancelled.
+struct Probe<'a>(&'a AtomicBool);
+
+impl<'a> Probe<'a> {
+    fn begin(probing: &'a AtomicBool) -> Option<Self> {
+        (!probing.swap(true, Ordering::AcqRel)).then_some(Self(probing))
+    }
+}
+
+impl Drop for Probe<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
+    }
+}
