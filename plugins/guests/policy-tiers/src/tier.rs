@@ -1,0 +1,144 @@
+use alloc::{format, string::String};
+use streamvault_sdk::{Request, config, signature::Key, warn};
+
+/// What a viewer is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tier {
+    Free,
+    Premium,
+    Banned,
+    /// Nobody says, and nobody may be unknown.
+    Unknown,
+}
+
+/// How a viewer's tier is found.
+#[derive(Debug)]
+pub(crate) struct Tiers {
+    claim: &'static str,
+    free: &'static [String],
+    premium: &'static [String],
+    banned: &'static [String],
+    banned_viewers: &'static [String],
+    /// Of a verified viewer whose claim names no tier.
+    verified: Tier,
+    /// Of a viewer without a token.
+    anonymous: Tier,
+    parameter: Option<Parameter>,
+}
+
+/// A tier in the link.
+#[derive(Debug)]
+struct Parameter {
+    name: &'static str,
+    /// `None`: believed as it is.
+    key: Option<Key>,
+}
+
+impl Tiers {
+    pub(crate) fn load() -> Result<Self, String> {
+        Ok(Self {
+            claim: config::text("tier_claim").unwrap_or("tier"),
+            free: config::texts("free_values"),
+            premium: config::texts("premium_values"),
+            banned: config::texts("banned_values"),
+            banned_viewers: config::texts("banned_viewers"),
+            verified: named("verified", Tier::Free)?,
+            anonymous: named("anonymous", Tier::Free)?,
+            parameter: Parameter::load()?,
+        })
+    }
+
+    pub(crate) fn of_claims(&self, request: &Request) -> Tier {
+        if self.bans(request) {
+            return Tier::Banned;
+        }
+        request.claim(self.claim).and_then(|claim| self.of_claim(&claim)).unwrap_or(self.verified)
+    }
+
+    pub(crate) fn of_anonymous(&self, request: &Request) -> Tier {
+        if self.bans(request) {
+            return Tier::Banned;
+        }
+        let Some(parameter) = &self.parameter else { return self.anonymous };
+        parameter.read(request).and_then(|value| self.of_word(&value)).unwrap_or(self.anonymous)
+    }
+
+    fn bans(&self, request: &Request) -> bool {
+        !self.banned_viewers.is_empty() && self.banned_viewers.contains(&request.viewer())
+    }
+
+    /// A text is one word; a list, as JSON, may hold several, of which the strictest ban and else the best tier counts.
+    fn of_claim(&self, claim: &str) -> Option<Tier> {
+        let Some(list) = claim.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) else {
+            return self.of_word(claim);
+        };
+        let mut best = None;
+        for word in list.split(',') {
+            let word = word.trim();
+            let word = word.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(word);
+            best = match (best, self.of_word(word)) {
+                (_, Some(Tier::Banned)) => return Some(Tier::Banned),
+                (Some(Tier::Premium), _) | (_, Some(Tier::Premium)) => Some(Tier::Premium),
+                (known, found) => known.or(found),
+            };
+        }
+        best
+    }
+
+    fn of_word(&self, word: &str) -> Option<Tier> {
+        let is = |values: &[String]| values.iter().any(|value| value == word);
+        if is(self.banned) {
+            Some(Tier::Banned)
+        } else if is(self.premium) {
+            Some(Tier::Premium)
+        } else if is(self.free) {
+            Some(Tier::Free)
+        } else {
+            None
+        }
+    }
+}
+
+impl Parameter {
+    fn load() -> Result<Option<Self>, String> {
+        let Some(name) = config::text("tier_parameter").filter(|name| !name.is_empty()) else { return Ok(None) };
+        let secret = config::text("tier_parameter_secret").filter(|secret| !secret.is_empty());
+        let key = match (config::text("tier_parameter_trust").unwrap_or("signed"), secret) {
+            ("signed", Some(secret)) => Some(Key::new(secret, "tier")),
+            ("signed", None) => {
+                return Err(format!(
+                    "tier_parameter = \"{name}\" needs a tier_parameter_secret, or tier_parameter_trust = \"plain\""
+                ));
+            }
+            ("plain", _) => {
+                warn!("the parameter `{name}` is believed as it is: whoever has a link can give himself any tier");
+                None
+            }
+            (other, _) => return Err(format!("tier_parameter_trust is `signed` or `plain`, not `{other}`")),
+        };
+        Ok(Some(Self { name, key }))
+    }
+
+    /// The tier's word. A signature covers it together with what the link signs, so that it can't go to another link.
+    fn read(&self, request: &Request) -> Option<String> {
+        let mut value = request.query(self.name)?;
+        let Some(key) = &self.key else { return Some(value) };
+        let dot = value.rfind('.')?;
+        let holds = {
+            let (word, signature) = (&value[..dot], &value[dot + 1..]);
+            key.verify(&[word, &request.path(), &format!("{}", request.link().expires)], signature)
+        };
+        value.truncate(dot);
+        holds.then_some(value)
+    }
+}
+
+fn named(setting: &str, default: Tier) -> Result<Tier, String> {
+    match config::text(setting) {
+        None => Ok(default),
+        Some("free") => Ok(Tier::Free),
+        Some("premium") => Ok(Tier::Premium),
+        Some("refuse") => Ok(Tier::Unknown),
+        Some(other) => Err(format!("{setting} is `free`, `premium` or `refuse`, not `{other}`")),
+    }
+}
