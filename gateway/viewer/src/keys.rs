@@ -37,7 +37,8 @@ pub(crate) fn decoding_key(key: &Key) -> Result<DecodingKey, RulesError> {
 }
 
 fn public_key(algorithm: Algorithm, pem: &str) -> Result<DecodingKey, &'static str> {
-    let (label, document) = Document::from_pem(pem.trim_ascii()).map_err(|_| "it is not PEM")?;
+    let (label, document) =
+        Document::from_pem(pem.trim_ascii()).map_err(|_| "it is not PEM, which has lines of 64 characters")?;
     match label {
         "PUBLIC KEY" => {}
         "RSA PUBLIC KEY" if algorithm == Algorithm::Rs256 => return rsa(document.as_bytes()),

@@ -38,7 +38,8 @@ pub enum TokenError {
     /// No key made its signature.
     #[error("the signature does not hold")]
     Signature,
-    /// Signed, though its claims are no JSON object with names of their own and times as numbers.
+    /// Signed, though its claims are no JSON object, have a name twice, a time that is no number, or a subject that is a list
+    /// or an object.
     #[error("the claims are not readable")]
     Claims,
     /// Good for ever, which no token may be.

@@ -1,0 +1,9 @@
+//! What the crate promises, from outside. One program, so that it is linked once.
+
+#![expect(clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
+
+mod find;
+mod properties;
+mod rules;
+mod support;
+mod verdicts;
