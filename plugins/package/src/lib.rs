@@ -9,16 +9,23 @@
 //! What stays true: each file is read once, and what was hashed and verified is what is handed out. A [`Package`] has passed
 //! every check, so nothing after it checks ranges again.
 
+mod author;
+mod error;
+mod files;
 mod hook;
 mod limits;
 mod manifest;
+mod names;
 mod package;
+mod reader;
 mod settings;
 mod trust;
 
+pub use author::{SignError, sign_folder};
+pub use error::{PackageError, SpecProblem};
 pub use hook::{FailPolicy, Hook, Isolation};
 pub use limits::{LimitOverrides, Limits};
 pub use manifest::{Manifest, Visible};
-pub use package::{Package, PackageError, Spec, SpecProblem, Tenants};
+pub use package::{Package, Spec, Tenants};
 pub use settings::{Kind, Setting, Settings, Value};
-pub use trust::{Trust, TrustError, TrustedKey};
+pub use trust::{KeyPair, Trust, TrustError, TrustedKey, generate_keys};

@@ -1,15 +1,25 @@
 //! A plugin as it is run: what its folder holds, checked against what the operator says.
 
-use crate::hook::{FailPolicy, Isolation};
+use crate::error::{PackageError, SpecProblem};
+use crate::files::{Folder, refused};
+use crate::hook::{FailPolicy, Hook, Isolation};
 use crate::limits::LimitOverrides;
-use crate::manifest::Manifest;
-use crate::settings::Settings;
+use crate::manifest::{Manifest, ORDER, check_fail};
+use crate::names::{NAME, is_name};
+use crate::settings::{Settings, settle};
 use crate::trust::Trust;
-use config::Problem;
+use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
 use std::fmt;
-use std::io;
 use std::path::{Path, PathBuf};
+
+const MANIFEST: &str = "plugin.toml";
+const LONGEST_MANIFEST: u64 = 256 << 10;
+const LARGEST_WASM: u64 = 64 << 20;
+const LONGEST_SIGNATURE: u64 = 4 << 10;
+
+/// How a module and a component begin.
+const WASM_MAGIC: &[u8] = b"\0asm";
 
 /// Which tenants' requests a plugin is asked about.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -123,84 +133,139 @@ impl fmt::Debug for Package {
     }
 }
 
-/// Why a plugin is not loaded. Messages name the file and the key, and say what is wanted; none contains a secret.
-#[derive(Debug, thiserror::Error)]
-pub enum PackageError {
-    /// A file that can't be read.
-    #[error("{file}: can't be read: {source}", file = file.display())]
-    Unreadable {
-        /// The file.
-        file: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// A file that is not taken for what it is: too large, writable by everybody, no regular file, compiled code.
-    #[error("{file}: {reason}", file = file.display())]
-    Refused {
-        /// The file.
-        file: PathBuf,
-        /// Why, and what to do.
-        reason: String,
-    },
-    /// The manifest doesn't hold: at least one problem, in the order of their lines.
-    #[error("{}", lines(.0))]
-    Manifest(Vec<Problem>),
-    /// What the operator says doesn't fit the manifest; at least one.
-    #[error("{}", lines(.0))]
-    Spec(Vec<SpecProblem>),
-    /// The component is another than the operator pinned.
-    #[error("{file}: has sha256 {found}, but the settings pin {pinned}", file = file.display())]
-    Pin {
-        /// The component.
-        file: PathBuf,
-        /// Its hash in hexadecimal.
-        found: String,
-        /// The hash that was wanted.
-        pinned: String,
-    },
-    /// No signature, though one is required.
-    #[error("{file}: is not there, but only signed plugins are loaded", file = file.display())]
-    Unsigned {
-        /// Where the signature was looked for.
-        file: PathBuf,
-    },
-    /// A signature that none of the trusted keys made over these very files.
-    #[error("{file}: none of the trusted keys signed this plugin.toml with this component", file = file.display())]
-    BadSignature {
-        /// The signature.
-        file: PathBuf,
-    },
-}
-
-/// One thing that the operator says and that doesn't fit; prints as `plugin NAME: key: message`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SpecProblem {
-    /// [`Spec::name`].
-    pub plugin: String,
-    /// Path of the key below `[[plugin]]`, such as `settings.tiers`.
-    pub key: String,
-    /// What is wrong, and what would be right.
-    pub message: String,
-}
-
-impl fmt::Display for SpecProblem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "plugin {}: {}: {}", self.plugin, self.key, self.message)
-    }
-}
-
-fn lines(problems: &[impl fmt::Display]) -> String {
-    problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
-}
-
 impl Package {
-    /// Reads a plugin's folder, each file once, and checks all of it.
+    /// Reads a plugin's folder, each file once, and checks all of it against what the operator says.
     ///
     /// # Errors
-    /// A [`PackageError`] for the first kind of fault that was met.
+    /// A [`PackageError`] for the first kind of fault that was met, with every problem of that kind.
     pub fn open(spec: &Spec, trust: &Trust) -> Result<Self, PackageError> {
-        let _ = trust;
-        let file: &Path = &spec.folder;
-        Err(PackageError::Refused { file: file.to_owned(), reason: "nothing is loaded yet".to_owned() })
+        let Files { folder, manifest: text, parsed: mut manifest, wasm } = Files::read(&spec.folder)?;
+        let file = folder.path(&manifest.wasm);
+        let sha256: [u8; 32] = Sha256::digest(&wasm).into();
+        if let Some(pinned) = spec.sha256.filter(|pinned| *pinned != sha256) {
+            return Err(PackageError::Pin { file, found: hex(&sha256), pinned: hex(&pinned) });
+        }
+        let signed_by = signer(&folder, trust, &manifest, &text, &wasm)?;
+        // Only now: the settings may name files to read, which an untrusted manifest has no say in.
+        let settings = spec.settle(&mut manifest).map_err(PackageError::Spec)?;
+        Ok(Self { name: spec.name.clone(), manifest, settings, wasm, sha256, signed_by })
     }
+}
+
+impl Manifest {
+    /// Reads and checks the manifest of a folder, and that there is a component beside it: all that can be said without an
+    /// operator's settings.
+    ///
+    /// # Errors
+    /// A [`PackageError`].
+    pub fn read(folder: &Path) -> Result<Self, PackageError> {
+        Files::read(folder).map(|files| files.parsed)
+    }
+}
+
+/// What a folder holds.
+pub(crate) struct Files {
+    pub(crate) folder: Folder,
+    /// `plugin.toml`, as it was read.
+    pub(crate) manifest: Vec<u8>,
+    pub(crate) parsed: Manifest,
+    pub(crate) wasm: Vec<u8>,
+}
+
+impl Files {
+    pub(crate) fn read(path: &Path) -> Result<Self, PackageError> {
+        let folder = Folder::open(path)?;
+        let file = folder.path(MANIFEST);
+        let manifest = folder.read(MANIFEST, LONGEST_MANIFEST)?.ok_or_else(|| absent(&file))?;
+        let text = str::from_utf8(&manifest).map_err(|_| refused(&file, "is not UTF-8 text"))?;
+        let parsed = Manifest::parse(text, &file)?;
+        let file = folder.path(&parsed.wasm);
+        let wasm = folder.read(&parsed.wasm, LARGEST_WASM)?.ok_or_else(|| absent(&file))?;
+        if wasm.starts_with(b"\x7fELF") {
+            return Err(refused(&file, "is compiled code (.cwasm), which is not accepted, whatever its name"));
+        }
+        if !wasm.starts_with(WASM_MAGIC) {
+            return Err(refused(&file, "is no WebAssembly: it doesn't begin with \"\\0asm\""));
+        }
+        Ok(Self { folder, manifest, parsed, wasm })
+    }
+
+    /// Name of the signature's file.
+    pub(crate) fn signature(manifest: &Manifest) -> String {
+        format!("{}.sig", manifest.wasm)
+    }
+}
+
+/// Who signed, if anybody did whom we know.
+fn signer(
+    folder: &Folder,
+    trust: &Trust,
+    manifest: &Manifest,
+    text: &[u8],
+    wasm: &[u8],
+) -> Result<Option<String>, PackageError> {
+    let name = Files::signature(manifest);
+    let file = folder.path(&name);
+    if trust.keys.is_empty() && !trust.require_signature {
+        return Ok(None);
+    }
+    match folder.read(&name, LONGEST_SIGNATURE)? {
+        Some(signature) => match trust.signer(&signature, text, wasm) {
+            Some(id) => Ok(Some(id.to_owned())),
+            None => Err(PackageError::BadSignature { file }),
+        },
+        None if trust.require_signature => Err(PackageError::Unsigned { file }),
+        None => Ok(None),
+    }
+}
+
+impl Spec {
+    /// Puts what the operator says in the place of what the manifest said, and checks the settings.
+    fn settle(&self, manifest: &mut Manifest) -> Result<Settings, Vec<SpecProblem>> {
+        let mut wrong: Vec<(String, String)> = Vec::new();
+        let mut check = |good: bool, key: &str, message: &str| {
+            if !good {
+                wrong.push((key.to_owned(), message.to_owned()));
+            }
+        };
+        check(is_name(&self.name), "name", NAME);
+        if let Tenants::Only(ids) = &self.tenants {
+            check(manifest.hook != Hook::Tenant, "tenants", "a tenant plugin is asked before there is a tenant");
+            check(!ids.is_empty(), "tenants", "must name a tenant; leave it out for all, or disable the plugin");
+        }
+        if let Some(order) = self.order {
+            let message = format!("must lie between {} and {}", ORDER.start(), ORDER.end());
+            check(ORDER.contains(&order), "order", &message);
+            manifest.order = order;
+        }
+        if let Some(fail) = self.fail {
+            let fits = check_fail(manifest.hook, fail);
+            check(fits.is_ok(), "fail", fits.err().unwrap_or_default());
+            manifest.fail = fail;
+        }
+        if let Some(share) = self.canary {
+            check((0.0..=1.0).contains(&share), "canary", "must be a share from 0.0 to 1.0");
+            manifest.canary = Some(share).filter(|share| *share > 0.0 && *share < 1.0);
+        }
+        manifest.isolation = self.isolation.unwrap_or(manifest.isolation);
+        let limits = manifest.limits.apply(&self.limits);
+        wrong.extend(limits.into_iter().map(|wrong| (format!("limits.{}", wrong.key), wrong.message)));
+        let settings = settle(&manifest.schema, &self.settings).unwrap_or_else(|problems| {
+            wrong.extend(problems.into_iter().map(|(name, message)| (format!("settings.{name}"), message)));
+            Settings::new()
+        });
+        if wrong.is_empty() {
+            return Ok(settings);
+        }
+        let problem = |(key, message)| SpecProblem { plugin: self.name.clone(), key, message };
+        Err(wrong.into_iter().map(problem).collect())
+    }
+}
+
+fn absent(file: &Path) -> PackageError {
+    refused(file, "is not there")
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -1,7 +1,18 @@
 //! Whose plugins are run: detached Ed25519 signatures.
+//!
+//! A signature is made over `streamvault plugin signature v1\0`, the sha256 of `plugin.toml` and the sha256 of the component, in
+//! this order. The manifest is part of it, since it says what the component may see and use; the text in front keeps a
+//! signature from meaning anything elsewhere. Its file is the 64 bytes in base64, on one line.
 
-use ed25519_dalek::VerifyingKey;
-use ed25519_dalek::pkcs8::DecodePublicKey;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use config::Secret;
+use ed25519_dalek::pkcs8::{DecodePrivateKey, DecodePublicKey, EncodePrivateKey, EncodePublicKey, KeypairBytes};
+use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
+use rand::TryRng;
+use sha2::{Digest, Sha256};
+
+const DOMAIN: &[u8] = b"streamvault plugin signature v1\0";
 
 /// Whose signatures count.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -19,19 +30,25 @@ pub struct TrustedKey {
     key: VerifyingKey,
 }
 
-/// Why a key or a signature doesn't hold. No message contains key material.
+/// Why a key can't be had or used. No message contains key material.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TrustError {
     /// Not a PEM text with an Ed25519 public key.
     #[error("not a PEM text with an Ed25519 public key (\"-----BEGIN PUBLIC KEY-----\")")]
     PublicKey,
+    /// Not a PEM text with an Ed25519 private key.
+    #[error("not a PEM text with an Ed25519 private key (\"-----BEGIN PRIVATE KEY-----\", not encrypted)")]
+    PrivateKey,
     /// A key of small order, for which anybody can sign.
     #[error("a weak key, for which anybody could sign")]
     WeakKey,
+    /// The system has no randomness to give.
+    #[error("the system gave no randomness")]
+    Randomness,
 }
 
 impl TrustedKey {
-    /// Reads a public key as `gateway plugin keygen` or `openssl pkey -pubout` writes it.
+    /// Reads a public key as [`generate_keys`] or `openssl pkey -pubout` writes it.
     ///
     /// # Errors
     /// [`TrustError::PublicKey`], [`TrustError::WeakKey`].
@@ -45,4 +62,53 @@ impl TrustedKey {
     pub fn id(&self) -> &str {
         &self.id
     }
+}
+
+/// A new pair of keys, both PEM.
+#[derive(Clone, Debug)]
+pub struct KeyPair {
+    /// PKCS #8, not encrypted: for the author's eyes only.
+    pub private_pem: Secret,
+    /// What operators name in `plugins.trusted_keys`.
+    pub public_pem: String,
+}
+
+/// Makes a pair of keys that sign plugins.
+///
+/// # Errors
+/// [`TrustError::Randomness`].
+pub fn generate_keys() -> Result<KeyPair, TrustError> {
+    let mut seed = [0; 32];
+    rand::rngs::SysRng.try_fill_bytes(&mut seed).map_err(|_| TrustError::Randomness)?;
+    // Without the public half, which OpenSSL refuses to find in a private key.
+    let private = KeypairBytes { secret_key: seed, public_key: None };
+    let private = private.to_pkcs8_pem(Default::default()).map_err(|_| TrustError::PrivateKey)?;
+    let public = SigningKey::from_bytes(&seed).verifying_key();
+    Ok(KeyPair {
+        private_pem: Secret::inline(private.as_str()).map_err(|_| TrustError::PrivateKey)?,
+        public_pem: public.to_public_key_pem(Default::default()).map_err(|_| TrustError::PublicKey)?,
+    })
+}
+
+/// The text of a signature file.
+pub(crate) fn sign(private_pem: &str, manifest: &[u8], wasm: &[u8]) -> Result<String, TrustError> {
+    let key = SigningKey::from_pkcs8_pem(private_pem.trim()).map_err(|_| TrustError::PrivateKey)?;
+    let signature = key.sign(&message(manifest, wasm));
+    Ok(format!("{}\n", STANDARD.encode(signature.to_bytes())))
+}
+
+impl Trust {
+    /// Id of the key that made this signature over these very bytes.
+    pub(crate) fn signer(&self, signature: &[u8], manifest: &[u8], wasm: &[u8]) -> Option<&str> {
+        let bytes = STANDARD.decode(signature.trim_ascii()).ok()?;
+        let signature = Signature::from_bytes(&bytes.try_into().ok()?);
+        let message = message(manifest, wasm);
+        // Strict: one signature has one spelling, and no key of small order passes.
+        let signer = self.keys.iter().find(|trusted| trusted.key.verify_strict(&message, &signature).is_ok())?;
+        Some(&signer.id)
+    }
+}
+
+fn message(manifest: &[u8], wasm: &[u8]) -> Vec<u8> {
+    [DOMAIN, &Sha256::digest(manifest), &Sha256::digest(wasm)].concat()
 }
