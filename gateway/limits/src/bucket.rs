@@ -31,11 +31,13 @@ impl Bucket {
         Self { rate, level: burst(rate), at: now }
     }
 
-    /// Goes on at another rate. What was owed stays owed; what was saved is cut to the new burst.
+    /// Goes on at another rate. What was owed stays owed, what was saved is cut to the new burst, and a full bucket stays
+    /// full: it is the same as none.
     pub(crate) fn set_rate(&mut self, rate: u64, now: Duration) {
         self.settle(now);
+        let full = self.level == burst(self.rate);
         self.rate = i128::from(rate.clamp(MIN_RATE, MAX_RATE));
-        self.level = self.level.min(burst(self.rate));
+        self.level = if full { burst(self.rate) } else { self.level.min(burst(self.rate)) };
     }
 
     /// Books `bytes` and returns how long they have to wait.
