@@ -15,10 +15,10 @@ use std::{collections::HashSet, sync::Arc};
 /// Bytes of the longest token that is looked at, as much as servers take of one header.
 const MAX_TOKEN: usize = 8 * 1024;
 
-/// Bytes of token text whose claims are kept. The claims themselves take a few times as much.
-const CACHE_WEIGHT: u64 = 4 << 20;
-/// Tokens the cache is laid out for: of the usual few hundred bytes.
-const CACHE_ITEMS: usize = 8192;
+/// Bytes of token text whose claims are kept, of one verifier: of some 3,500 usual tokens. The claims take a few times as much.
+const CACHE_WEIGHT: u64 = 1 << 20;
+/// From this the cache takes the number of its shards, at most 32: each then has room for the longest token.
+const CACHE_ITEMS: usize = 1024;
 
 /// Why a token is not believed. Holds nothing of the token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
