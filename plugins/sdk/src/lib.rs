@@ -42,7 +42,7 @@ mod ads;
 pub mod clock;
 pub mod config;
 mod edits;
-
+mod hls;
 pub mod kv;
 mod log;
 mod macros;
@@ -53,6 +53,7 @@ mod request;
 #[cfg(feature = "signature")]
 pub mod signature;
 mod tenants;
+mod vast;
 
 #[cfg(target_family = "wasm")]
 #[doc(hidden)]
@@ -70,10 +71,10 @@ pub mod testing;
 use testing::host;
 
 pub use ads::{Ads, AdsVerdict, Cookie, PlaylistKind};
-pub use edits::{Edit, Edits};
-
 #[doc(hidden)]
 pub use alloc::string::String as __String;
+pub use edits::{Edit, Edits};
+pub use hls::{Line, MediaPlaylist, Segment};
 pub use log::Level;
 #[doc(hidden)]
 pub use log::write as __write;
@@ -81,3 +82,4 @@ pub use observe::{Finished, Observe};
 pub use policy::{ByteRange, Limits, Policy, Verdict};
 pub use request::{Identity, Link, Media, Request};
 pub use tenants::{Branding, Resolution, Status, Tenant, Tenants};
+pub use vast::AdPods;

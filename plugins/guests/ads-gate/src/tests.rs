@@ -1,0 +1,2 @@
+mod breaks;
+mod gate;
