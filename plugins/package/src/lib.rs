@@ -12,6 +12,7 @@
 mod author;
 mod error;
 mod files;
+mod from_settings;
 mod hook;
 mod limits;
 mod manifest;
@@ -23,6 +24,7 @@ mod trust;
 
 pub use author::{SignError, sign_folder};
 pub use error::{PackageError, SpecProblem};
+pub use from_settings::{KeyFileError, specs, trust};
 pub use hook::{FailPolicy, Hook, Isolation};
 pub use limits::{LimitOverrides, Limits};
 pub use manifest::{Manifest, Visible};
