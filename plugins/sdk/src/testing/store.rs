@@ -3,56 +3,51 @@ use std::collections::{BTreeMap, BTreeSet};
 
 const LONGEST_TTL: u32 = 34_560_000;
 
-enum Content {
-    Bytes(Vec<u8>),
-    Members(BTreeSet<String>),
-}
-
 /// The contract's store, without the bounds that a manifest sets.
 pub(crate) struct Store {
     /// Milliseconds since 1970.
     pub(super) now: u64,
     pub(super) broken: Option<Error>,
-    entries: BTreeMap<String, (Content, u64)>,
+    /// Each with the millisecond at which it is gone. A value and a counted set may have the same key.
+    values: BTreeMap<String, (Vec<u8>, u64)>,
+    sets: BTreeMap<String, (BTreeSet<String>, u64)>,
 }
 
 impl Default for Store {
     fn default() -> Self {
-        Self { now: 1_800_000_000_000, broken: None, entries: BTreeMap::new() }
+        Self { now: 1_800_000_000_000, broken: None, values: BTreeMap::new(), sets: BTreeMap::new() }
     }
 }
 
 impl Store {
     pub(super) fn keys(&mut self) -> Vec<String> {
         self.expire();
-        self.entries.keys().cloned().collect()
+        let keys: BTreeSet<&String> = self.values.keys().chain(self.sets.keys()).collect();
+        keys.into_iter().cloned().collect()
     }
 
     pub(super) fn get(&mut self, key: &str) -> Result<Option<Vec<u8>>, Error> {
         self.check(key, 1)?;
-        Ok(match self.entries.get(key) {
-            Some((Content::Bytes(bytes), _)) => Some(bytes.clone()),
-            Some((Content::Members(_), _)) | None => None,
-        })
+        Ok(self.values.get(key).map(|(bytes, _)| bytes.clone()))
     }
 
     pub(super) fn set(&mut self, key: &str, value: &[u8], ttl: u32) -> Result<(), Error> {
         self.check(key, ttl)?;
-        self.entries.insert(key.into(), (Content::Bytes(value.into()), self.end(ttl)));
+        self.values.insert(key.into(), (value.into(), self.end(ttl)));
         Ok(())
     }
 
     pub(super) fn delete(&mut self, key: &str) -> Result<(), Error> {
         self.check(key, 1)?;
-        self.entries.remove(key);
+        self.values.remove(key);
+        self.sets.remove(key);
         Ok(())
     }
 
     pub(super) fn increment(&mut self, key: &str, by: i64, ttl: u32) -> Result<i64, Error> {
         self.check(key, ttl)?;
         let end = self.end(ttl);
-        let (content, _) = self.entries.entry(key.into()).or_insert((Content::Bytes(b"0".into()), end));
-        let Content::Bytes(bytes) = content else { return Err(Error::NotANumber) };
+        let (bytes, _) = self.values.entry(key.into()).or_insert((b"0".into(), end));
         let number: i64 =
             std::str::from_utf8(bytes).ok().and_then(|text| text.parse().ok()).ok_or(Error::NotANumber)?;
         let sum = number.checked_add(by).ok_or(Error::NotANumber)?;
@@ -63,8 +58,7 @@ impl Store {
     pub(super) fn count_distinct(&mut self, key: &str, member: &str, ttl: u32) -> Result<u64, Error> {
         self.check(key, ttl)?;
         let end = self.end(ttl);
-        let (content, _) = self.entries.entry(key.into()).or_insert((Content::Members(BTreeSet::new()), end));
-        let Content::Members(members) = content else { return Err(Error::NotANumber) };
+        let (members, _) = self.sets.entry(key.into()).or_insert((BTreeSet::new(), end));
         members.insert(member.into());
         Ok(members.len() as u64)
     }
@@ -86,6 +80,7 @@ impl Store {
 
     fn expire(&mut self) {
         let now = self.now;
-        self.entries.retain(|_, (_, end)| *end > now);
+        self.values.retain(|_, (_, end)| *end > now);
+        self.sets.retain(|_, (_, end)| *end > now);
     }
 }
