@@ -6,6 +6,8 @@ mod memory;
 mod redis_store;
 mod scripts;
 mod space;
+#[cfg(test)]
+mod tests;
 
 pub use error::{KvError, SetupError};
 pub use kv::{Kv, KvBounds, MemoryBounds, Namespace};

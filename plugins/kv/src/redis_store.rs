@@ -251,7 +251,8 @@ struct Probe<'a>(&'a AtomicBool);
 
 impl<'a> Probe<'a> {
     fn begin(probing: &'a AtomicBool) -> Option<Self> {
-        (!probing.swap(true, Ordering::AcqRel)).then_some(Self(probing))
+        // Not `then_some`: that would make a probe, and drop it, for those who get none.
+        (!probing.swap(true, Ordering::AcqRel)).then(|| Self(probing))
     }
 }
 

@@ -13,20 +13,31 @@ pub(crate) const TOO_LONG: i64 = 3;
 pub(crate) const ABSENT: i64 = 4;
 
 /// Clock, and the index of the namespace: a sorted set of its keys by the millisecond at which they expire. Entries leave it
-/// when their keys expire; the index itself expires with its last entry.
+/// when their keys have expired; the index itself expires with its last entry.
+///
+/// `room` only looks: Redis refuses a script for want of memory at its first write and never later, so that the first
+/// write must be the one that takes the memory.
 const INDEX: &str = r"
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local value, set, index = KEYS[1], KEYS[2], KEYS[3]
 local function ms(number) return string.format('%.0f', number) end
 local function room(member, bound)
-  redis.call('ZREMRANGEBYSCORE', index, '-inf', '(' .. ms(now))
-  return redis.call('ZSCORE', index, member) or redis.call('ZCARD', index) < tonumber(bound)
+  local expiry = redis.call('ZSCORE', index, member)
+  if expiry and tonumber(expiry) >= now then return true end
+  return redis.call('ZCOUNT', index, ms(now), '+inf') < tonumber(bound)
+end
+local function settle()
+  local last = redis.call('ZREVRANGE', index, 0, 0, 'WITHSCORES')
+  if last[2] then redis.call('PEXPIREAT', index, ms(last[2] + 1000)) end
 end
 local function note(member, expiry)
   redis.call('ZADD', index, ms(expiry), member)
-  local last = redis.call('ZREVRANGE', index, 0, 0, 'WITHSCORES')
-  redis.call('PEXPIREAT', index, ms(last[2] + 1000))
+  redis.call('ZREMRANGEBYSCORE', index, '-inf', '(' .. ms(now))
+  settle()
+end
+local function forget(...)
+  if redis.call('ZREM', index, ...) > 0 then settle() end
 end
 ";
 
@@ -45,14 +56,14 @@ const TAKE: &str = r"
 if redis.call('STRLEN', value) > tonumber(ARGV[2]) then return {3} end
 local taken = redis.call('GETDEL', value)
 if not taken then return {4} end
-redis.call('ZREM', index, 'k' .. ARGV[1])
+forget('k' .. ARGV[1])
 return {0, taken}
 ";
 
 /// ARGV: key.
 const DELETE: &str = r"
 redis.call('DEL', value, set)
-redis.call('ZREM', index, 'k' .. ARGV[1], 'c' .. ARGV[1])
+forget('k' .. ARGV[1], 'c' .. ARGV[1])
 return {0}
 ";
 
@@ -62,7 +73,10 @@ local member, expiry = 'k' .. ARGV[1], now + ARGV[2]
 local absent = redis.call('EXISTS', value) == 0
 if absent and not room(member, ARGV[3]) then return {1} end
 local sum = redis.pcall('INCRBY', value, ARGV[4])
-if type(sum) == 'table' then return {2} end
+if type(sum) == 'table' then
+  if string.find(sum.err, '^OOM') then return sum end
+  return {2}
+end
 if absent then
   redis.call('PEXPIREAT', value, ms(expiry))
   note(member, expiry)
