@@ -1,13 +1,33 @@
 //! A plugin on disk: manifest, settings, pins and signatures.
 //!
 //! What it does: reads a plugin's folder (`plugin.toml`, the component, its signature), checks each word of it, puts what
-//! the operator says in the place of what the author said, and hands out plain values.
+//! the operator says in the place of what the author said, and hands out plain values. For authors it writes a manifest to
+//! start from, makes keys, and signs.
 //! What it refuses to do: compile or run anything, look into the component, use the network, guess at a misspelt key,
-//! follow a link out of the folder, print a secret.
-//! Who calls it: `plugin-host`, for each plugin at start and at each reload, and the commands `gateway plugin
-//! check|sign|keygen`.
+//! follow a link out of the folder, take files that every user may write, print a secret.
+//! Who calls it: `plugin-host`, for each plugin at start and at each reload ([`Package::open`]), and the commands `gateway
+//! plugin new|check|keygen|sign` ([`Manifest::template`], [`Manifest::read`], [`generate_keys`], [`sign_folder`]).
 //! What stays true: each file is read once, and what was hashed and verified is what is handed out. A [`Package`] has passed
-//! every check, so nothing after it checks ranges again.
+//! every check, so nothing after it checks ranges again. A file or variable that a setting names is read only for a plugin
+//! whose pin and signature hold.
+//!
+//! A folder holds `plugin.toml`, the component that it names, and perhaps a signature:
+//!
+//! ```text
+//! policy-tiers/
+//!   plugin.toml              up to 256 KiB
+//!   policy_tiers.wasm        up to 64 MiB
+//!   policy_tiers.wasm.sig    Ed25519 over "streamvault plugin signature v1\0", sha256(plugin.toml), sha256(component); base64
+//! ```
+//!
+//! ```
+//! use plugin_package::{Hook, Manifest};
+//!
+//! let text = Manifest::template("policy-tiers", Hook::Policy);
+//! let manifest = Manifest::parse(&text, "plugin.toml".as_ref())?;
+//! assert_eq!(manifest.limits.memory, 16 << 20);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod author;
 mod error;
