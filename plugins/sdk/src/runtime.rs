@@ -53,7 +53,7 @@ impl<T> Instance<T> {
     pub fn get(&self, load: fn() -> Result<T, String>) -> &T {
         self.0.get_or_init(|| {
             #[cfg(feature = "std")]
-            std::panic::set_hook(alloc::boxed::Box::new(|panic| {
+            std::panic::set_hook(Box::new(|panic| {
                 crate::host::log(crate::Level::Error, &alloc::format!("{panic}"));
             }));
             load().unwrap_or_else(|reason| refuse(reason))
