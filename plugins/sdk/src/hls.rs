@@ -68,7 +68,8 @@ pub struct MediaPlaylist {
     /// Whether segments only ever come in at the end (`EXT-X-ENDLIST`, or `EXT-X-PLAYLIST-TYPE`): in any other playlist
     /// they also go, and what was put in at one place would be elsewhere in the next copy.
     pub grows_only: bool,
-    /// Whether the list is what putting segments in would break: frames only, low-latency parts, or a delta update.
+    /// Whether the list is what putting segments in would break: frames only, low-latency parts, a delta update, or
+    /// addresses without a duration.
     pub special: bool,
     /// Whether a key's initialisation vector is the segment's number, which putting segments in would change.
     pub numbered_keys: bool,
@@ -110,8 +111,11 @@ impl MediaPlaylist {
             if line.text.starts_with('#') {
                 list.header(&line);
                 list.numbered_keys |= reader.tag(&line);
-            } else if let Some(segment) = reader.address(&line) {
-                list.segments.push(segment);
+            } else {
+                match reader.address(&line) {
+                    Some(segment) => list.segments.push(segment),
+                    None => list.special = true,
+                }
             }
         }
         Some(list)
@@ -132,34 +136,31 @@ impl MediaPlaylist {
 
 /// What is known when a segment's address comes.
 #[derive(Default)]
-struct Reader {
+struct Reader<'text> {
     start: Option<usize>,
     milliseconds: Option<u64>,
     discontinuity: bool,
     continues: bool,
-    keys: Vec<Range<usize>>,
-    /// Whether the last line was a key too: those that stand together are one key in several formats.
-    keys_open: bool,
+    /// By format: a key is in force until the next one of its own.
+    keys: Vec<(&'text str, Range<usize>)>,
     map: Option<Range<usize>>,
 }
 
-impl Reader {
+impl<'text> Reader<'text> {
     /// Takes a tag; true if it is a key whose vector is the segment's number.
-    fn tag(&mut self, line: &Line<'_>) -> bool {
+    fn tag(&mut self, line: &Line<'text>) -> bool {
         if !line.is_any(OF_SEGMENT) {
             return false;
         }
         self.start.get_or_insert(line.start);
-        let key = line.tag("EXT-X-KEY");
-        if key.is_some() && !self.keys_open {
-            self.keys.clear();
-        }
-        self.keys_open = key.is_some();
-        if let Some(key) = key {
+        if let Some(key) = line.tag("EXT-X-KEY") {
             if attribute(key, "METHOD") == Some("NONE") {
+                self.keys.clear();
                 return false;
             }
-            self.keys.push(place(line));
+            let format = attribute(key, "KEYFORMAT").unwrap_or("identity");
+            self.keys.retain(|(known, _)| *known != format);
+            self.keys.push((format, place(line)));
             return attribute(key, "IV").is_none();
         }
         if let Some(duration) = line.tag("EXTINF") {
@@ -177,14 +178,14 @@ impl Reader {
     fn address(&mut self, line: &Line<'_>) -> Option<Segment> {
         let start = self.start.take().unwrap_or(line.start);
         let (discontinuity, continues) = (self.discontinuity, self.continues);
-        (self.discontinuity, self.continues, self.keys_open) = (false, false, false);
+        (self.discontinuity, self.continues) = (false, false);
         Some(Segment {
             start,
             end: line.next,
             milliseconds: self.milliseconds.take()?,
             discontinuity,
             continues,
-            keys: self.keys.clone(),
+            keys: self.keys.iter().map(|(_, place)| place.clone()).collect(),
             map: self.map.clone(),
         })
     }
@@ -227,7 +228,7 @@ mod tests {
     use super::{MediaPlaylist, attribute, milliseconds};
 
     const LIST: &str = "#EXTM3U\r\n#EXT-X-VERSION:4\r\n#EXT-X-TARGETDURATION:10\r\n#EXT-X-MEDIA-SEQUENCE:3\r\n\
-        #EXT-X-KEY:METHOD=AES-128,URI=\"k,1\",IV=0x01\r\n#EXT-X-KEY:METHOD=SAMPLE-AES,URI=\"k2\",IV=0x02\r\n\
+        #EXT-X-KEY:METHOD=AES-128,URI=\"k,1\",IV=0x01\r\n#EXT-X-KEY:METHOD=SAMPLE-AES,URI=\"k2\",IV=0x02,KEYFORMAT=\"drm\"\r\n\
         #EXTINF:9.5,title, with comma\r\na.ts\r\n\r\n#EXT-X-BYTERANGE:100\r\n#EXTINF:9,\r\na.ts\r\n\
         #EXT-X-DISCONTINUITY\r\n#EXT-X-KEY:METHOD=NONE\r\n#EXT-X-MAP:URI=\"i.mp4\"\r\n#EXTINF:1.0039,\r\nb.mp4\r\n#EXT-X-ENDLIST\r\n";
 
@@ -248,11 +249,32 @@ mod tests {
     }
 
     #[test]
+    fn a_key_is_in_force_until_the_next_of_its_format() {
+        let key = |format: &str, uri: &str| {
+            format!("#EXT-X-KEY:METHOD=AES-128,URI=\"{uri}\",IV=0x1,KEYFORMAT=\"{format}\"\n")
+        };
+        let none = "#EXT-X-KEY:METHOD=NONE\n";
+        let cases = [
+            (key("a", "1") + &key("b", "2"), vec!["1", "2"]),
+            (key("a", "1") + &key("b", "2") + "#EXTINF:4,\nx.ts\n" + &key("a", "3"), vec!["2", "3"]),
+            (key("a", "1") + none, vec![]),
+            (key("a", "1") + none + &key("b", "2"), vec!["2"]),
+        ];
+        for (keys, wanted) in cases {
+            let text = format!("#EXTM3U\n{keys}#EXTINF:4,\na.ts\n");
+            let segments = MediaPlaylist::parse(&text).unwrap().segments;
+            let last = segments.last().unwrap();
+            let found: Vec<_> = last.keys.iter().map(|key| attribute(&text[key.clone()], "URI").unwrap()).collect();
+            assert_eq!(found, wanted, "{text}");
+        }
+    }
+
+    #[test]
     fn what_must_not_be_touched_is_known() {
         let list = |line: &str| MediaPlaylist::parse(&format!("#EXTM3U\n{line}\n#EXTINF:4,\na.ts\n")).unwrap();
         assert!(!list("#EXT-X-TARGETDURATION:4").grows_only);
         assert!(list("#EXT-X-PLAYLIST-TYPE:EVENT").grows_only);
-        assert!(list("#EXT-X-I-FRAMES-ONLY").special);
+        assert!(list("#EXT-X-I-FRAMES-ONLY").special && list("b.ts").special && !list("# b.ts").special);
         assert!(list("#EXT-X-KEY:METHOD=AES-128,URI=\"k\"").numbered_keys);
         assert!(!list("#EXT-X-KEY:METHOD=AES-128,URI=\"IV=1\",IV=0x1").numbered_keys);
         assert_eq!(MediaPlaylist::parse("<html>"), None);

@@ -78,7 +78,7 @@ impl Breaks {
     fn obstacle(&self, list: &MediaPlaylist) -> Option<&'static str> {
         let maps = list.segments.iter().filter(|segment| segment.map.is_some()).count();
         if list.special {
-            Some("it is a list of frames, a low-latency one, or an update")
+            Some("it is a list of frames, a low-latency one, an update, or malformed")
         } else if !list.grows_only {
             Some("it is a live window, whose segments move")
         } else if list.numbered_keys {

@@ -1,2 +1,3 @@
 mod breaks;
 mod gate;
+mod random;

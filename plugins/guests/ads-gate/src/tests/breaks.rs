@@ -50,7 +50,7 @@ fn what_follows_a_break_keeps_its_keys_and_sections() {
     setting("midroll", ["4 /ad.m4s"]);
     setting("midroll_every", 10);
     setting("ad_map", "/ad.mp4");
-    let keys = "#EXT-X-KEY:METHOD=SAMPLE-AES,URI=\"a\",IV=0x1\n#EXT-X-KEY:METHOD=SAMPLE-AES,URI=\"b\",IV=0x1\n";
+    let keys = "#EXT-X-KEY:METHOD=SAMPLE-AES,URI=\"a\",IV=0x1\n#EXT-X-KEY:METHOD=SAMPLE-AES,URI=\"b\",IV=0x1,KEYFORMAT=\"drm\"\n";
     let map = "#EXT-X-MAP:URI=\"i.mp4\"\n";
     let text = played(PlaylistKind::HlsMedia, &film(&format!("{keys}{map}"), 5, END));
     let wanted = format!(
