@@ -91,8 +91,9 @@ pub fn increment(key: &str, by: i64, ttl: Duration) -> Result<i64, Error> {
     crate::host::kv_increment(key, by, seconds(ttl))
 }
 
-/// Adds a member to a set that is only counted; returns the number of distinct members, exact in memory (up to 10,000) and
-/// within about one per cent in Redis.
+/// Adds a member (1 to 256 bytes) to a set that is only counted; returns the number of distinct members, exact in memory (up to
+/// 10,000) and within about one per cent in Redis. A set that is there keeps its time. Sets have names of their own: of the
+/// other operations only [`delete`] sees them.
 ///
 /// # Errors
 /// As named in [`Error`].

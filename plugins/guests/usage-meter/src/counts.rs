@@ -6,7 +6,7 @@ use alloc::{
     vec::Vec,
 };
 use core::time::Duration;
-use streamvault_sdk::{Finished, kv};
+use streamvault_sdk::{Finished, kv, warn};
 
 /// As long as the store keeps anything.
 pub(crate) const KEPT: Duration = Duration::from_secs(400 * 86_400);
@@ -70,18 +70,16 @@ impl Counts {
         while let Some(mut entry) = self.waiting.first_entry() {
             let period = entry.key().clone();
             let counts = entry.get_mut();
-            if counts.bytes > 0 {
-                kv::increment(&format!("{period}:bytes"), counts.bytes, KEPT)?;
-                counts.bytes = 0;
-            }
-            if counts.requests > 0 {
-                kv::increment(&format!("{period}:requests"), counts.requests, KEPT)?;
-                counts.requests = 0;
+            for (what, number) in [("bytes", &mut counts.bytes), ("requests", &mut counts.requests)] {
+                if *number > 0 {
+                    or_skip(kv::increment(&format!("{period}:{what}"), *number, KEPT), &period)?;
+                    *number = 0;
+                }
             }
             let mut distinct = None;
             while let Some(viewer) = counts.viewers.pop_first() {
-                match kv::count_distinct(&format!("{period}:seen"), &viewer, KEPT) {
-                    Ok(count) => distinct = Some(count),
+                match or_skip(kv::count_distinct(&format!("{period}:seen"), &viewer, KEPT), &period) {
+                    Ok(count) => distinct = count.or(distinct),
                     Err(error) => {
                         counts.viewers.insert(viewer);
                         return Err(error);
@@ -96,6 +94,18 @@ impl Counts {
             }
         }
         Ok(())
+    }
+}
+
+/// What will never be taken must not keep the rest waiting: a viewer whose name is too long, a number that somebody wrote over.
+fn or_skip<T>(taken: Result<T, kv::Error>, period: &str) -> Result<Option<T>, kv::Error> {
+    match taken {
+        Ok(value) => Ok(Some(value)),
+        Err(error @ (kv::Error::Unavailable | kv::Error::Full)) => Err(error),
+        Err(error) => {
+            warn!("a part of {period} is not counted: {error}");
+            Ok(None)
+        }
     }
 }
 

@@ -68,6 +68,18 @@ fn what_the_store_does_not_take_is_brought_later_and_once() {
 }
 
 #[test]
+fn what_the_store_never_takes_keeps_nothing_waiting() {
+    let meter = meter();
+    kv::set("day:2026-11-21:bytes", "many", core::time::Duration::from_secs(1)).unwrap();
+    let long = "x".repeat(257);
+    meter.batch("films", &[one(MIDNIGHT, &long, 1), one(MIDNIGHT, "a", 2)]).unwrap();
+    assert_eq!(totals("month:2026-11"), ["3", "2", "1"]);
+    assert_eq!(totals("day:2026-11-21"), ["many", "2", "1"]);
+    meter.batch("films", &[one(MIDNIGHT, "a", 2)]).unwrap();
+    assert_eq!(read("month:2026-11:bytes"), "5");
+}
+
+#[test]
 fn a_finished_day_is_written_down_once() {
     let meter = meter();
     meter.batch("films", &[one(MIDNIGHT, "a", 7), one(MIDNIGHT, "b", 1)]).unwrap();

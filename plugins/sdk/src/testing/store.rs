@@ -57,6 +57,9 @@ impl Store {
 
     pub(super) fn count_distinct(&mut self, key: &str, member: &str, ttl: u32) -> Result<u64, Error> {
         self.check(key, ttl)?;
+        if member.is_empty() || member.len() > 256 {
+            return Err(Error::OutOfBounds);
+        }
         let end = self.end(ttl);
         let (members, _) = self.sets.entry(key.into()).or_insert((BTreeSet::new(), end));
         members.insert(member.into());
