@@ -5,16 +5,16 @@ use crate::kv::KvBounds;
 use crate::scripts::{ABSENT, DONE, FULL, NOT_A_NUMBER, Scripts, TOO_LONG};
 use parking_lot::Mutex;
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
-use redis::{Client, ErrorKind, FromRedisValue, RedisError, RedisResult, ScriptInvocation, ServerErrorKind};
+use redis::{Client, FromRedisValue, RedisResult, ScriptInvocation};
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// Failures in a row after which Redis counts as gone. One alone may be a pause of a busy server.
-const PATIENCE: u32 = 3;
+/// Timeouts that pass with nothing but failures until Redis counts as gone. One hiccup of a busy server is no outage.
+const PATIENCE: u32 = 2;
 
 /// A connection that has brought nothing but failures for this long is replaced. The manager replaces one that breaks by
-/// itself, but not one that hangs, nor one whose server refuses the password or has become a replica.
+/// itself, but not one that hangs, nor one whose server refuses the password, has no place left or has become a replica.
 const REPLACE_AFTER: Duration = Duration::from_secs(1);
 
 /// A store in Redis.
@@ -23,18 +23,21 @@ pub(crate) struct RedisStore {
     prefix: String,
     timeout: Duration,
     scripts: Scripts,
+    start: Instant,
     link: Mutex<Link>,
-    /// Failures since the last success.
-    failures: AtomicU32,
+    /// When the failures began that no success has ended: nanoseconds since `start`, 0 for none.
+    failing_since: AtomicU64,
+    /// When the last of them was.
+    failed_last: AtomicU64,
     /// Set while an operation finds out whether Redis is back.
     probing: AtomicBool,
 }
 
-/// The connection, and since when it has brought nothing but failures.
+/// The connection, and when it was made.
 #[derive(Default)]
 struct Link {
     manager: Option<ConnectionManager>,
-    failing_since: Option<Instant>,
+    made: Duration,
 }
 
 /// The keys of one namespace: `prefix:{plugin:tenant}`.
@@ -69,6 +72,7 @@ impl fmt::Debug for RedisStore {
 type Reply = (i64, Option<Vec<u8>>);
 
 impl RedisStore {
+    #[expect(clippy::disallowed_methods, reason = "how long Redis has failed is this file's own matter")]
     pub(crate) fn new(url: &str, prefix: &str, timeout: Duration) -> Result<Self, SetupError> {
         // The error quotes parts of the address.
         let client = Client::open(url).map_err(|_| SetupError::Url)?;
@@ -77,8 +81,10 @@ impl RedisStore {
             prefix: prefix.to_owned(),
             timeout,
             scripts: Scripts::new(),
+            start: Instant::now(),
             link: Mutex::default(),
-            failures: AtomicU32::new(0),
+            failing_since: AtomicU64::new(0),
+            failed_last: AtomicU64::new(0),
             probing: AtomicBool::new(false),
         })
     }
@@ -166,8 +172,7 @@ impl RedisStore {
     /// Runs one operation within the timeout. While Redis is gone one at a time tries; the others fail at once instead of
     /// each waiting the timeout out.
     async fn run<T>(&self, operation: impl AsyncFnOnce(ConnectionManager) -> RedisResult<T>) -> Result<T, KvError> {
-        let gone = self.failures.load(Ordering::Relaxed) >= PATIENCE;
-        let _probe = if gone { Some(Probe::begin(&self.probing).ok_or(KvError::Unavailable)?) } else { None };
+        let _probe = if self.is_gone() { Some(Probe::begin(&self.probing).ok_or(KvError::Unavailable)?) } else { None };
         let manager = self.manager()?;
         match tokio::time::timeout(self.timeout, operation(manager)).await {
             Ok(Ok(done)) => {
@@ -179,7 +184,7 @@ impl RedisStore {
                 self.succeeded();
                 Err(KvError::Full)
             }
-            Ok(Err(error)) if is_about_the_operation(&error) => {
+            Ok(Err(error)) if error.code() == Some("WRONGTYPE") => {
                 self.succeeded();
                 Err(KvError::Unavailable)
             }
@@ -202,35 +207,42 @@ impl RedisStore {
             .set_response_timeout(Some(self.timeout));
         let manager =
             ConnectionManager::new_lazy_with_config(self.client.clone(), config).map_err(|_| KvError::Unavailable)?;
-        link.manager = Some(manager.clone());
+        *link = Link { manager: Some(manager.clone()), made: self.start.elapsed() };
         Ok(manager)
     }
 
+    fn is_gone(&self) -> bool {
+        let since = self.failing_since.load(Ordering::Relaxed);
+        // Nearly always: no look at the clock for those.
+        if since == 0 {
+            return false;
+        }
+        // A failure of long ago, after which nobody asked, says nothing.
+        self.passed(self.failed_last.load(Ordering::Relaxed)) < REPLACE_AFTER.max(self.timeout)
+            && self.passed(since) >= self.timeout.saturating_mul(PATIENCE)
+    }
+
+    fn passed(&self, since: u64) -> Duration {
+        self.start.elapsed().saturating_sub(Duration::from_nanos(since))
+    }
+
     fn succeeded(&self) {
-        // Nearly always nothing to do: no lock for those.
-        if self.failures.load(Ordering::Relaxed) != 0 {
-            self.failures.store(0, Ordering::Relaxed);
-            self.link.lock().failing_since = None;
+        if self.failing_since.load(Ordering::Relaxed) != 0 {
+            self.failing_since.store(0, Ordering::Relaxed);
         }
     }
 
-    #[expect(clippy::disallowed_methods, reason = "how long a connection has failed is this file's own matter")]
     fn failed(&self) {
-        let failures = self.failures.load(Ordering::Relaxed).saturating_add(1);
-        self.failures.store(failures, Ordering::Relaxed);
-        let now = Instant::now();
+        let now = self.start.elapsed();
+        let nanos = u64::try_from(now.as_nanos()).unwrap_or(u64::MAX).max(1);
+        self.failed_last.store(nanos, Ordering::Relaxed);
+        let begun = self.failing_since.compare_exchange(0, nanos, Ordering::Relaxed, Ordering::Relaxed);
+        let since = begun.err().unwrap_or(nanos);
         let mut link = self.link.lock();
-        let since = *link.failing_since.get_or_insert(now);
-        if now.duration_since(since) >= REPLACE_AFTER {
-            *link = Link::default();
+        if self.passed(since) >= REPLACE_AFTER && now.saturating_sub(link.made) >= REPLACE_AFTER {
+            link.manager = None;
         }
     }
-}
-
-/// True if Redis answered and what it said concerns this key, not its own state: the key holds no string, say.
-fn is_about_the_operation(error: &RedisError) -> bool {
-    matches!(error.kind(), ErrorKind::Server(ServerErrorKind::ResponseError) | ErrorKind::UnexpectedReturnType)
-        || error.code() == Some("WRONGTYPE")
 }
 
 fn parse(reply: redis::Value) -> RedisResult<Reply> {

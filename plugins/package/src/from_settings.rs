@@ -68,7 +68,8 @@ fn spec(settings: &gateway::Plugin) -> Spec {
         }),
         canary: settings.canary,
         limits: limits(&settings.limits),
-        sha256: settings.sha256.as_deref().and_then(digest),
+        // A pin that can't be read must not turn into none: zeros fit no component.
+        sha256: settings.sha256.as_deref().map(|hex| digest(hex).unwrap_or_default()),
         settings: settings.settings.clone(),
         enabled: !settings.disabled,
         ..Spec::new(settings.name.clone(), settings.folder.clone())

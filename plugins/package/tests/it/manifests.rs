@@ -206,3 +206,17 @@ fn tells_all_problems_at_once_in_order() {
     let lines: Vec<&str> = said.lines().map(|line| line.split(": ").nth(1).unwrap_or_default()).collect();
     assert_eq!(lines, ["name", "version", "limits.calls", "limits.memory", "limits.x"], "{said}");
 }
+
+#[test]
+fn what_ships_is_good() {
+    let guests = Path::new(env!("CARGO_MANIFEST_DIR")).join("../guests");
+    let mut found = 0;
+    for guest in std::fs::read_dir(guests).unwrap() {
+        let file = guest.unwrap().path().join("plugin.toml");
+        let Ok(text) = std::fs::read_to_string(&file) else { continue };
+        let manifest = Manifest::parse(&text, &file).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(file.parent().and_then(Path::file_name), Some(manifest.name.as_ref()), "folder and name");
+        found += 1;
+    }
+    assert!(found >= 4, "{found}");
+}
