@@ -12,7 +12,7 @@ mod tier;
 
 use alloc::{format, string::String};
 use origin::{Country, Pages};
-use streamvault_sdk::{Identity, Policy, Request, Verdict, config};
+use streamvault_sdk::{Policy, Request, Verdict, config};
 use tier::{Tier, Tiers};
 
 /// The plugin with its settings.
@@ -44,16 +44,12 @@ impl Policy for PolicyTiers {
     }
 
     fn decide(&self, request: &Request) -> Verdict {
-        let tier = match request.identity() {
-            Identity::Invalid => return Verdict::deny(401, "The sign-in has expired. Sign in again."),
-            Identity::Verified => self.tiers.of_claims(request),
-            Identity::Anonymous => self.tiers.of_anonymous(request),
-        };
-        let allowed = match tier {
-            Tier::Free => &self.free,
-            Tier::Premium => &self.premium,
-            Tier::Banned => return self.banned.clone(),
-            Tier::Unknown => return Verdict::deny(401, "Sign in to stream."),
+        let allowed = match self.tiers.of(request) {
+            None => return Verdict::deny(401, "The sign-in has expired. Sign in again."),
+            Some(Tier::Free) => &self.free,
+            Some(Tier::Premium) => &self.premium,
+            Some(Tier::Banned) => return self.banned.clone(),
+            Some(Tier::Unknown) => return Verdict::deny(401, "Sign in to stream."),
         };
         if self.pages.as_ref().is_some_and(|pages| !pages.allow(request)) {
             return Verdict::deny(403, "This video can't be played from that page.");

@@ -1,5 +1,5 @@
 use alloc::{format, string::String};
-use streamvault_sdk::{Request, config, signature::Key, warn};
+use streamvault_sdk::{Identity, Request, config, signature::Key, warn};
 
 /// What a viewer is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,23 +48,26 @@ impl Tiers {
         })
     }
 
-    pub(crate) fn of_claims(&self, request: &Request) -> Tier {
-        if self.bans(request) {
-            return Tier::Banned;
+    /// `None`: the viewer's token did not verify.
+    pub(crate) fn of(&self, request: &Request) -> Option<Tier> {
+        // Only a verified token shows claims, so that most requests need one question for both.
+        let claim = request.claim(self.claim);
+        let identity = if claim.is_some() { Identity::Verified } else { request.identity() };
+        if identity == Identity::Invalid {
+            return None;
         }
-        request.claim(self.claim).and_then(|claim| self.of_claim(&claim)).unwrap_or(self.verified)
+        if !self.banned_viewers.is_empty() && self.banned_viewers.contains(&request.viewer()) {
+            return Some(Tier::Banned);
+        }
+        let (named, otherwise) = match identity {
+            Identity::Verified => (claim.and_then(|claim| self.of_claim(&claim)), self.verified),
+            _ => (self.of_parameter(request), self.anonymous),
+        };
+        Some(named.unwrap_or(otherwise))
     }
 
-    pub(crate) fn of_anonymous(&self, request: &Request) -> Tier {
-        if self.bans(request) {
-            return Tier::Banned;
-        }
-        let Some(parameter) = &self.parameter else { return self.anonymous };
-        parameter.read(request).and_then(|value| self.of_word(&value)).unwrap_or(self.anonymous)
-    }
-
-    fn bans(&self, request: &Request) -> bool {
-        !self.banned_viewers.is_empty() && self.banned_viewers.contains(&request.viewer())
+    fn of_parameter(&self, request: &Request) -> Option<Tier> {
+        self.of_word(&self.parameter.as_ref()?.read(request)?)
     }
 
     /// A text is one word; a list, as JSON, may hold several, of which the strictest ban and else the best tier counts.
