@@ -1,7 +1,7 @@
 # One line for each thing to do; the work is in scripts/. Every target installs what it needs (scripts/setup).
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench soak fmt lint doc deny fuzz check-arm64
+.PHONY: help demo test bench soak guests fmt lint doc deny fuzz check-arm64
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -20,8 +20,14 @@ bench: ## side by side with nginx and with Python clients
 
 soak: ## long runs under faults: the ignored tests whose names start with soak
 	@scripts/setup test
+	@scripts/guests
 	@scripts/with-cargo build --locked --workspace --bins --tests
 	@scripts/with-cargo nextest run --locked --workspace --profile soak --run-ignored only soak
+
+guests: ## build the plugins that ship into target/plugins
+	@scripts/setup guests
+	@scripts/with-cargo --version >/dev/null
+	@scripts/guests
 
 fmt: ## format all code
 	@scripts/setup build

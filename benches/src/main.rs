@@ -1,6 +1,6 @@
 //! Measures the gateway and the hive beside what users would pick instead, on this machine, in one run.
 //!
-//! What it does: prints Markdown tables to standard output, one for each argument (`seek`, `download`, `hits`; without
+//! What it does: prints Markdown tables to standard output, one for each argument (`seek`, `download`, `hits`, `plugins`; without
 //! arguments all). What it refuses to do: print a figure that it did not measure just now, or compare runs that did not
 //! alternate. Who calls it: `make bench`, through `scripts/bench`. What stays true: a missing rival is named in the output
 //! and left out; a server that answers wrongly fails the table. See README.md beside it for what each row means.
@@ -10,6 +10,7 @@ mod download;
 mod hits;
 mod measure;
 mod nginx;
+mod plugins;
 mod rig;
 mod seek;
 mod table;
@@ -18,7 +19,7 @@ use harness::Failure;
 use std::process::{Command, ExitCode};
 use tokio::signal::unix::{SignalKind, signal};
 
-const TABLES: [&str; 3] = ["seek", "download", "hits"];
+const TABLES: [&str; 4] = ["seek", "download", "hits", "plugins"];
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -69,6 +70,7 @@ async fn run(name: &str, seed: u64) -> Result<(), Failure> {
     match name {
         "seek" => seek::run(seed).await,
         "download" => download::run().await,
+        "plugins" => plugins::run().await,
         _ => hits::run(seed).await,
     }
 }

@@ -80,7 +80,11 @@ impl Secret {
         if value.expose_secret().is_empty() { Err(SecretError::Empty) } else { Ok(Self { value, origin }) }
     }
 
-    fn from_file(path: PathBuf) -> Result<Self, SecretError> {
+    /// A secret out of a file, without the line break at its end.
+    ///
+    /// # Errors
+    /// [`SecretError`], for a path that is not absolute, or a file that can't be read, is empty, longer than 64 KiB or no text.
+    pub fn from_file(path: PathBuf) -> Result<Self, SecretError> {
         if !path.is_absolute() {
             return Err(SecretError::RelativePath(path));
         }

@@ -105,6 +105,19 @@ pub struct ViewerTokens {
 }
 
 impl ViewerTokens {
+    /// The default rules with these keys, and this cookie beside the header.
+    #[must_use]
+    pub fn with_keys(keys: Vec<ViewerKey>, cookie: &str) -> Self {
+        Self {
+            header: Self::default_header(),
+            cookie: Some(cookie.to_owned()),
+            issuer: None,
+            audience: None,
+            leeway: Self::default_leeway(),
+            keys,
+        }
+    }
+
     fn default_header() -> String {
         "authorization".to_owned()
     }
@@ -170,6 +183,20 @@ pub struct Link {
 }
 
 impl Link {
+    /// The default rules with these secrets.
+    #[must_use]
+    pub fn with_secrets(secrets: Vec<LinkSecret>) -> Self {
+        Self {
+            expression: Self::default_expression(),
+            scheme: Scheme::default(),
+            strict: false,
+            token_parameter: Self::default_token_parameter(),
+            expires_parameter: Self::default_expires_parameter(),
+            grace: TimeSpan::default(),
+            secrets,
+        }
+    }
+
     fn default_expression() -> String {
         "$secure_link_expires$uri $secret".to_owned()
     }

@@ -136,6 +136,12 @@ impl ByteSize {
         Self(count << 30)
     }
 
+    /// A size counted elsewhere.
+    #[must_use]
+    pub const fn from_bytes(bytes: u64) -> Self {
+        Self(bytes)
+    }
+
     /// The size in bytes.
     #[must_use]
     pub const fn bytes(self) -> u64 {

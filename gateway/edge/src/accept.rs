@@ -1,5 +1,6 @@
 //! First step: what the client sent, taken apart and bounded.
 
+use crate::flow::Incoming;
 use crate::refusal::Refusal;
 use http::header::HOST;
 use http::request::Parts;
@@ -20,37 +21,43 @@ pub(crate) struct Accepted<'a> {
     pub(crate) uri: Uri,
     /// Lower case, without port and final dot.
     pub(crate) host: String,
+    /// Host and port as they were sent.
+    pub(crate) authority: String,
     pub(crate) remote: Option<IpAddr>,
+    /// Over TLS.
+    pub(crate) secure: bool,
 }
 
 /// Takes a request apart. `target` is the raw request target: `Parts::uri` may have been tidied up by the HTTP layer, and
 /// the signature is over what the viewer sent.
-pub(crate) fn accept<'a>(head: &'a Parts, target: &[u8], remote: Option<IpAddr>) -> Result<Accepted<'a>, Refusal> {
+pub(crate) fn accept<'a>(incoming: &Incoming<'a>) -> Result<Accepted<'a>, Refusal> {
+    let Incoming { head, target, remote, secure, .. } = *incoming;
     let method = match head.method {
         http::Method::GET => Method::Get,
         http::Method::HEAD => Method::Head,
         _ => return Err(Refusal::BadMethod),
     };
     let uri = Uri::parse(target).map_err(|_| Refusal::BadTarget)?;
-    let host = host(head, &uri)?;
-    Ok(Accepted { head, method, uri, host, remote })
+    let authority = authority(head, &uri)?;
+    let host = host_name(authority).ok_or(Refusal::BadHost)?;
+    let authority = authority.to_owned();
+    Ok(Accepted { head, method, uri, host, authority, remote, secure })
 }
 
 /// HTTP/2 has `:authority`, which the HTTP layer puts into the URI. An absolute target outranks `Host` (RFC 9112 §3.2.2); where
 /// they differ the HTTP layer has refused the request before.
-fn host(head: &Parts, uri: &Uri) -> Result<String, Refusal> {
+fn authority<'a>(head: &'a Parts, uri: &'a Uri) -> Result<&'a str, Refusal> {
     let mut headers = head.headers.get_all(HOST).iter();
     let header = headers.next();
     if headers.next().is_some() {
         return Err(Refusal::BadHost);
     }
     let authority = uri.authority().or(head.uri.authority().map(http::uri::Authority::as_str));
-    let text = match (authority, header) {
-        (Some(authority), _) => authority,
-        (None, Some(header)) => header.to_str().map_err(|_| Refusal::BadHost)?,
-        (None, None) => return Err(Refusal::BadHost),
-    };
-    host_name(text).ok_or(Refusal::BadHost)
+    match (authority, header) {
+        (Some(authority), _) => Ok(authority),
+        (None, Some(header)) => header.to_str().map_err(|_| Refusal::BadHost),
+        (None, None) => Err(Refusal::BadHost),
+    }
 }
 
 /// `host[:port]` → host, lower case; an IPv6 address loses its brackets.
@@ -73,6 +80,7 @@ fn host_name(text: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::{accept, host_name};
+    use crate::flow::Incoming;
     use crate::refusal::Refusal;
     use http::Request;
 
@@ -82,7 +90,8 @@ mod tests {
             request = request.header("host", *host);
         }
         let (parts, ()) = request.body(()).unwrap().into_parts();
-        accept(&parts, target.as_bytes(), None).map(|accepted| accepted.host)
+        let incoming = Incoming { head: &parts, target: target.as_bytes(), ..Incoming::of_test(&parts) };
+        accept(&incoming).map(|accepted| accepted.host)
     }
 
     #[test]

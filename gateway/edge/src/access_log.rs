@@ -1,10 +1,13 @@
 //! One JSON line per request. The query never stands in it: a signed link is a credential.
 
+use crate::authorize::Authorized;
 use crate::outcome::Outcome;
 use config::gateway::AccessLog;
 use serde::Serialize;
+use slice::MediaId;
 use std::io::Write;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
 
@@ -20,16 +23,26 @@ pub(crate) struct Entry {
     pub(crate) range: Option<String>,
     pub(crate) referer: Option<String>,
     pub(crate) user_agent: Option<String>,
-    pub(crate) tenant: Option<String>,
-    pub(crate) link_key: Option<String>,
+    pub(crate) tenant: Option<Arc<str>>,
+    pub(crate) viewer: Option<String>,
+    pub(crate) link_key: Option<Arc<str>>,
     pub(crate) link_expires: Option<i64>,
-    pub(crate) media: Option<String>,
+    pub(crate) media: Option<MediaId>,
     pub(crate) cache: Option<&'static str>,
     pub(crate) status: u16,
     pub(crate) bytes: u64,
     pub(crate) first_byte: Option<Duration>,
     /// Why it ended as it did, in our own words; for operators only.
     pub(crate) reason: Option<String>,
+}
+
+impl Entry {
+    /// What the link's step learnt.
+    pub(crate) fn authorized(&mut self, authorized: &Authorized<'_>) {
+        self.media = Some(authorized.media);
+        self.link_key = Some(authorized.grant.key_id.clone());
+        self.link_expires = Some(authorized.grant.expires);
+    }
 }
 
 #[derive(Serialize)]
@@ -53,7 +66,9 @@ struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     tenant: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    media: Option<&'a str>,
+    viewer: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    media: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     link_key: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -118,7 +133,8 @@ fn line<'a>(entry: &'a Entry, outcome: Outcome, now: SystemTime, duration: Durat
         cache: entry.cache,
         remote: entry.remote,
         tenant: entry.tenant.as_deref(),
-        media: entry.media.as_deref(),
+        viewer: entry.viewer.as_deref(),
+        media: entry.media.map(|media| media.to_string()),
         link_key: entry.link_key.as_deref(),
         link_expires: entry.link_expires,
         range: entry.range.as_deref(),

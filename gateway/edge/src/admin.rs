@@ -1,6 +1,7 @@
-//! The operator's listener: `/healthz` and `/metrics`. Never for viewers.
+//! The operator's listener: `/healthz`, `/metrics`, and the plugins' state and changes. Never for viewers.
 
 use crate::edge::Edge;
+use crate::plugin_admin;
 use async_trait::async_trait;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::{Response, StatusCode};
@@ -13,6 +14,7 @@ use tokio::net::TcpStream;
 
 /// Longest wait for a connection to ourselves.
 const HEALTH_PATIENCE: Duration = Duration::from_secs(1);
+const TEXT: &str = "text/plain; charset=utf-8";
 
 /// Answers operators and their tools.
 pub(crate) struct Admin {
@@ -20,10 +22,32 @@ pub(crate) struct Admin {
     public: Vec<SocketAddr>,
 }
 
+/// An answer before it is one of HTTP's.
+pub(crate) struct Reply {
+    pub(crate) status: StatusCode,
+    pub(crate) content_type: &'static str,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Reply {
+    /// A line for people.
+    pub(crate) fn text(status: StatusCode, text: &str) -> Self {
+        Self { status, content_type: TEXT, body: format!("{text}\n").into_bytes() }
+    }
+}
+
 impl Admin {
     /// `public` are the addresses that viewers connect to; unix sockets among them are passed over.
     pub(crate) fn new(edge: Arc<Edge>, public: &[String]) -> Self {
         Self { edge, public: public.iter().filter_map(|address| address.parse().ok()).map(reachable).collect() }
+    }
+
+    async fn health(&self) -> Reply {
+        if self.is_healthy().await {
+            Reply::text(StatusCode::OK, "ok")
+        } else {
+            Reply::text(StatusCode::SERVICE_UNAVAILABLE, "a public address can't be connected to")
+        }
     }
 
     /// Healthy is who can be connected to: a process alone is not a gateway.
@@ -36,28 +60,31 @@ impl Admin {
         }
         true
     }
+
+    fn metrics(&self) -> Reply {
+        match self.edge.metrics_text() {
+            Ok(body) => Reply { status: StatusCode::OK, content_type: "text/plain; version=0.0.4", body },
+            Err(error) => {
+                tracing::error!(%error, "metrics could not be written");
+                Reply::text(StatusCode::INTERNAL_SERVER_ERROR, "no metrics")
+            }
+        }
+    }
 }
 
 #[async_trait]
 impl ServeHttp for Admin {
     async fn response(&self, session: &mut ServerSession) -> Response<Vec<u8>> {
-        match session.req_header().uri.path() {
-            "/healthz" if self.is_healthy().await => {
-                answer(StatusCode::OK, "text/plain; charset=utf-8", b"ok\n".to_vec())
-            }
-            "/healthz" => {
-                let text = b"a public address can't be connected to\n".to_vec();
-                answer(StatusCode::SERVICE_UNAVAILABLE, "text/plain; charset=utf-8", text)
-            }
-            "/metrics" => match self.edge.metrics_text() {
-                Ok(text) => answer(StatusCode::OK, "text/plain; version=0.0.4", text),
-                Err(error) => {
-                    tracing::error!(%error, "metrics could not be written");
-                    answer(StatusCode::INTERNAL_SERVER_ERROR, "text/plain; charset=utf-8", b"no metrics\n".to_vec())
-                }
+        let head = session.req_header();
+        let reply = match head.uri.path() {
+            "/healthz" => self.health().await,
+            "/metrics" => self.metrics(),
+            path => match path.strip_prefix("/plugins") {
+                Some(rest) => plugin_admin::answer(&self.edge, &head.method, rest, &head.headers).await,
+                None => Reply::text(StatusCode::NOT_FOUND, "/healthz, /metrics or /plugins"),
             },
-            _ => answer(StatusCode::NOT_FOUND, "text/plain; charset=utf-8", b"/healthz or /metrics\n".to_vec()),
-        }
+        };
+        answer(reply)
     }
 }
 
@@ -69,11 +96,11 @@ fn reachable(mut address: SocketAddr) -> SocketAddr {
     address
 }
 
-fn answer(status: StatusCode, content_type: &'static str, body: Vec<u8>) -> Response<Vec<u8>> {
-    let length = body.len();
-    let mut response = Response::new(body);
-    *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, http::HeaderValue::from_static(content_type));
+fn answer(reply: Reply) -> Response<Vec<u8>> {
+    let length = reply.body.len();
+    let mut response = Response::new(reply.body);
+    *response.status_mut() = reply.status;
+    response.headers_mut().insert(CONTENT_TYPE, http::HeaderValue::from_static(reply.content_type));
     response.headers_mut().insert(CONTENT_LENGTH, http::HeaderValue::from(length));
     response
 }

@@ -4,10 +4,11 @@ use crate::refusal::Refusal;
 use cache::CacheStatus;
 use http::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderName,
-    HeaderValue, LAST_MODIFIED, X_CONTENT_TYPE_OPTIONS,
+    HeaderValue, LAST_MODIFIED, SET_COOKIE, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderMap, Response, StatusCode};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use plugin_host::Cookie;
 use slice::{Answer, MediaMeta, Multipart, content_range, unsatisfied_range};
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -68,6 +69,33 @@ pub(crate) fn head(answer: &Answer, meta: &MediaMeta, multipart: Option<&Multipa
         }
     }
     Ok(response)
+}
+
+/// The head of a playlist that plugins rewrote: a text of its own, made for this viewer.
+pub(crate) fn rewritten(
+    length: usize,
+    meta: &MediaMeta,
+    cookies: &[Cookie],
+    secure: bool,
+) -> Result<Response<()>, Refusal> {
+    let mut response = Response::new(());
+    let headers = response.headers_mut();
+    body_headers(headers, meta, &meta.content_type, length as u64)?;
+    headers.insert(ACCEPT_RANGES, HeaderValue::from_static("none"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
+    set_cookies(headers, cookies, secure)?;
+    Ok(response)
+}
+
+/// Cookies of plugins: theirs are name, value and age, the rest is ours (RFC 6265 §4.1).
+pub(crate) fn set_cookies(headers: &mut HeaderMap, cookies: &[Cookie], secure: bool) -> Result<(), Refusal> {
+    for Cookie { name, value, max_age } in cookies {
+        let secure = if secure { "; Secure" } else { "" };
+        let text = format!("{name}={value}; Max-Age={max_age}; Path=/; HttpOnly; SameSite=Lax{secure}");
+        let value = HeaderValue::try_from(text).map_err(|_| Refusal::Internal("a cookie can't be written"))?;
+        headers.append(SET_COOKIE, value);
+    }
+    Ok(())
 }
 
 /// `X-Cache-Status`, as nginx set-ups name it.

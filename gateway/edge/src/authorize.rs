@@ -1,32 +1,41 @@
-//! Third step: the path names a media, and the link's signature opens it.
+//! Fourth step: the path names a media that the tenant may serve, and the link's signature opens it.
 
-use crate::accept::Method;
+use crate::identify::Identified;
 use crate::refusal::Refusal;
-use crate::tenant::Tenanted;
-use http::HeaderMap;
 use link::{Grant, LinkRequest, StreamTarget, Verdict};
 use slice::MediaId;
 
-/// A request that may have its media. Only this step makes one, so nothing looks into the cache before it.
+/// A request whose link holds. Only this step makes one, so nothing is asked of plugins, cache or hive before it.
 pub(crate) struct Authorized<'a> {
-    pub(crate) headers: &'a HeaderMap,
-    pub(crate) method: Method,
+    pub(crate) identified: Identified<'a>,
     pub(crate) grant: Grant,
+    /// The link's time is over, and the tenant's grace is not: a policy must name a later one.
+    pub(crate) expired: bool,
     pub(crate) media: MediaId,
 }
 
 /// Judges the link. A path that is no stream is told so before its signature is looked at: there is nothing behind it.
-pub(crate) fn authorize(tenanted: Tenanted<'_>, now: i64) -> Result<Authorized<'_>, Refusal> {
-    let Tenanted { accepted, tenant } = tenanted;
+pub(crate) fn authorize(identified: Identified<'_>, now: i64) -> Result<Authorized<'_>, Refusal> {
+    let accepted = &identified.accepted;
+    let tenant = &identified.tenant;
     let target = StreamTarget::parse(&accepted.uri).map_err(|_| Refusal::NoSuchPath)?;
     let media = MediaId { chat_id: target.chat_id, message_id: target.message_id };
     let remote = accepted.remote.map(|address| address.to_string());
     let request = LinkRequest { uri: &accepted.uri, host: Some(&accepted.host), remote_addr: remote.as_deref(), now };
-    match tenant.links.check(&request) {
-        Verdict::Valid(grant) => {
-            Ok(Authorized { headers: &accepted.head.headers, method: accepted.method, grant, media })
-        }
-        Verdict::Expired(_) => Err(Refusal::LinkExpired),
-        Verdict::Invalid(reason) => Err(Refusal::LinkInvalid(reason)),
+    let (grant, expired) = match tenant.links.check(&request) {
+        Verdict::Valid(grant) => (grant, false),
+        Verdict::Expired(grant) if in_grace(&grant, tenant.grace, now) => (grant, true),
+        Verdict::Expired(_) => return Err(Refusal::LinkExpired),
+        Verdict::Invalid(reason) => return Err(Refusal::LinkInvalid(reason)),
+    };
+    // After the signature: whoever can't sign learns nothing about who may serve what.
+    if !tenant.may_serve(media.chat_id) {
+        return Err(Refusal::ForeignChannel);
     }
+    Ok(Authorized { identified, grant, expired, media })
+}
+
+fn in_grace(grant: &Grant, grace: std::time::Duration, now: i64) -> bool {
+    let grace = i64::try_from(grace.as_secs()).unwrap_or(i64::MAX);
+    grace > 0 && now <= grant.expires.saturating_add(grace)
 }

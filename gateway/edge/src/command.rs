@@ -1,16 +1,19 @@
 //! The `gateway` command: `run`, `check`, `sign`.
 
+use crate::background;
 use crate::edge::{Edge, EdgeError};
 use crate::outcome;
+use crate::plugins::PluginsError;
 use crate::server::{self, ServerError};
 use crate::signals::Signals;
-use crate::tenant::Tenants;
+use crate::tenants::Tenants;
 use clap::{Args, Parser, Subcommand};
 use config::gateway::LogFormat;
 use config::{ConfigError, GatewaySettings, Loaded};
 use link::{SignError, SignRequest};
 use parking_lot::Mutex;
 use pingora::server::RunArgs;
+use plugin_package::{Package, PackageError};
 use rustix::process::{Resource, getrlimit, setrlimit};
 use std::io::Write;
 use std::net::IpAddr;
@@ -18,6 +21,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
+use tokio::sync::Notify;
 use tracing_subscriber::EnvFilter;
 
 /// Edge-cached stream gateway over Telegram: checks signed links, answers byte ranges from its slice cache.
@@ -39,7 +43,8 @@ enum Command {
         after_help = "Example: gateway run --config /etc/streamvault/gateway.toml\n\nPrints LISTEN <address> for each public listener and ADMIN <address>; then the access log, unless log.access says otherwise."
     )]
     Run(Config),
-    /// Check the settings, secrets and link rules; touch neither cache nor network.
+    /// Check the settings, secrets, link rules and the plugins' folders; touch neither cache nor network. What plugins are made
+    /// of, "gateway plugin check" looks at.
     #[command(after_help = "Example: gateway check --config /etc/streamvault/gateway.toml")]
     Check(Config),
     /// Sign a path; print the link.
@@ -93,6 +98,8 @@ enum Failure {
     Edge(#[from] EdgeError),
     #[error("{0}")]
     Server(#[from] ServerError),
+    #[error("{0}")]
+    Package(#[from] PackageError),
     #[error("log.level: {0}")]
     Filter(#[from] tracing_subscriber::filter::ParseError),
     #[error("name the tenant with --tenant; the settings know: {0}")]
@@ -128,9 +135,10 @@ fn run(config: &Config) -> Result<(), Failure> {
     for warning in warnings {
         tracing::warn!("{warning}");
     }
-    let (edge, log_guard) = Edge::new(&settings)?;
+    let (edge, log_guard) = Edge::new(&settings, &config.config)?;
     let active = edge.metrics.active.clone();
-    let built = server::build(&settings, edge)?;
+    let hangup = Arc::new(Notify::new());
+    let built = server::build(&settings, edge.clone(), hangup.clone())?;
     let mut out = std::io::stdout().lock();
     let (admin, public) =
         built.addresses.split_last().map_or(("", &[][..]), |(admin, public)| (admin.as_str(), public));
@@ -140,16 +148,19 @@ fn run(config: &Config) -> Result<(), Failure> {
     writeln!(out, "ADMIN {admin}")?;
     out.flush()?;
     drop(out);
-    let (signals, drain) = Signals::new();
+    let (signals, drain) = Signals::new(hangup);
     // Two may end the process: pingora after its time, the drain before it. The access log is flushed by whoever comes first.
     let log_guard = Arc::new(Mutex::new(log_guard));
     let flush = log_guard.clone();
+    let draining = edge.clone();
     drain.watch(active, move || {
+        background::last_batches(&draining);
         drop(flush.lock().take());
         std::process::exit(0);
     })?;
     built.server.run(RunArgs { shutdown_signal: Box::new(signals) });
     drop(built.reserved);
+    background::last_batches(&edge);
     drop(log_guard.lock().take());
     Ok(())
 }
@@ -161,6 +172,10 @@ fn check(config: &Config) -> Result<(), Failure> {
     }
     Tenants::new(&settings.tenant).map_err(EdgeError::from)?;
     server::check_certificates(&settings)?;
+    let trust = plugin_package::trust(&settings.plugins).map_err(PluginsError::from).map_err(EdgeError::from)?;
+    for spec in plugin_package::specs(&settings.plugin).iter().filter(|spec| spec.enabled) {
+        Package::open(spec, &trust)?;
+    }
     EnvFilter::try_new(&settings.log.level)?;
     writeln!(std::io::stdout(), "{}: ok, {} tenant(s)", config.config.display(), settings.tenant.len())?;
     Ok(())

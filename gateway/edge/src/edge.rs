@@ -1,24 +1,42 @@
 //! Everything a request needs, built once from the settings.
 
 use crate::access_log::AccessLogger;
+use crate::clock;
+use crate::directory::Directory;
 use crate::metrics::{Elsewhere, Metrics, Rows};
-use crate::tenant::{TenantError, Tenants};
+use crate::observe::Observer;
+use crate::plugin_metrics;
+use crate::plugins::{LivePlugins, PluginsError};
+use crate::reload::Reloader;
+use crate::tenant::TenantError;
+use crate::tenants::Tenants;
 use cache::{Cache, CacheConfig, CacheStats};
 use config::{GatewaySettings, PeerAddress};
 use hive_client::{HiveAddress, HiveClient, HiveConfig};
+use limits::{LimitStats, Limiter};
+use plugin_package::Hook;
 use secrecy::SecretString;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tracing_appender::non_blocking::WorkerGuard;
 
 /// The edge's parts.
 pub(crate) struct Edge {
-    pub(crate) tenants: Tenants,
+    pub(crate) directory: Arc<Directory>,
+    pub(crate) plugins: Arc<LivePlugins>,
+    /// The name under which tenant hooks are asked: there is no tenant yet.
+    pub(crate) no_tenant: Arc<str>,
+    pub(crate) reloader: Reloader,
+    pub(crate) observer: Observer,
+    pub(crate) limiter: Limiter,
     pub(crate) cache: Cache,
     pub(crate) hive: HiveClient,
     pub(crate) metrics: Metrics,
     pub(crate) access_log: AccessLogger,
     pub(crate) limits: Limits,
+    /// Who knows it may change plugins.
+    pub(crate) admin_token: Option<SecretString>,
 }
 
 /// Bounds on one viewer.
@@ -34,6 +52,8 @@ pub(crate) struct Limits {
 pub(crate) enum EdgeError {
     #[error(transparent)]
     Tenant(#[from] TenantError),
+    #[error(transparent)]
+    Plugins(#[from] PluginsError),
     #[error("cache: {0}")]
     Cache(#[from] cache::OpenError),
     #[error("hive.token holds characters that can't stand in a header")]
@@ -45,9 +65,23 @@ pub(crate) enum EdgeError {
 }
 
 impl Edge {
-    /// Opens the cache and the access log; connects nowhere. The guard flushes the access log when dropped.
-    pub(crate) fn new(settings: &GatewaySettings) -> Result<(Arc<Self>, Option<WorkerGuard>), EdgeError> {
+    /// Opens the cache and the access log, and loads plugins; connects nowhere. `file` is where the settings came from, and
+    /// will be read again. The guard flushes the access log when dropped.
+    pub(crate) fn new(settings: &GatewaySettings, file: &Path) -> Result<(Arc<Self>, Option<WorkerGuard>), EdgeError> {
         let tenants = Tenants::new(&settings.tenant)?;
+        let plugins = Arc::new(load_plugins(settings)?);
+        if plugins.chain(Hook::Tenant, &Arc::from("")).is_some() {
+            for tenant in tenants.all().iter().filter(|tenant| tenant.has_every_channel()) {
+                tracing::warn!(
+                    tenant = &*tenant.id,
+                    "has no list of channels, and so opens those of tenants that plugins find"
+                );
+            }
+        }
+        let folder = settings.plugins.secrets_folder.clone();
+        let directory = Arc::new(Directory::new(tenants, settings.plugins.tenant_ttl.get(), folder));
+        let trust = plugin_package::trust(&settings.plugins).map_err(PluginsError::from)?;
+        let reloader = Reloader::new(file.to_owned(), settings, trust, plugins.clone(), directory.clone());
         let hive = HiveClient::new(hive_config(&settings.hive))?;
         let cache = Cache::open(cache_config(&settings.cache), Arc::new(hive.clone()))?;
         let (access_log, guard) = AccessLogger::open(&settings.log.access)?;
@@ -60,19 +94,59 @@ impl Edge {
                 .min_send_rate
                 .map(|rate| usize::try_from(rate.bytes()).unwrap_or(usize::MAX)),
         };
-        Ok((Arc::new(Self { tenants, cache, hive, metrics: Metrics::new()?, access_log, limits }), guard))
+        let edge = Self {
+            directory,
+            plugins,
+            no_tenant: Arc::from(""),
+            reloader,
+            observer: Observer::default(),
+            limiter: Limiter::new(),
+            cache,
+            hive,
+            metrics: Metrics::new()?,
+            access_log,
+            limits,
+            admin_token: settings.admin.token.as_ref().map(|token| SecretString::from(token.expose())),
+        };
+        Ok((Arc::new(edge), guard))
     }
 
     /// Prometheus' text format, with what cache, hive client and log counted themselves.
     pub(crate) fn metrics_text(&self) -> Result<Vec<u8>, prometheus::Error> {
         let stats = self.cache.stats();
-        self.metrics.text(&Elsewhere {
+        let limits = self.limiter.stats(clock::tick());
+        let mut text = self.metrics.text(&Elsewhere {
             log_dropped: self.access_log.dropped(),
+            observe_dropped: self.observer.dropped(),
+            limit_events: limit_events(&limits),
+            limit_state: vec![("streams", limits.streams), ("viewers", limits.viewers), ("tenants", limits.tenants)],
             cache_events: cache_events(&stats),
             cache_state: cache_state(&stats),
             hive: self.hive.stats().snapshot(),
-        })
+        })?;
+        plugin_metrics::write(&self.plugins.stats(), &mut text);
+        Ok(text)
     }
+}
+
+/// Reads and compiles every plugin. One that can't be loaded fails its requests, not the gateway.
+fn load_plugins(settings: &GatewaySettings) -> Result<LivePlugins, PluginsError> {
+    let live = LivePlugins::new(settings)?;
+    let specs = plugin_package::specs(&settings.plugin);
+    let trust = plugin_package::trust(&settings.plugins).map_err(PluginsError::from)?;
+    // The server's own runtimes don't exist yet.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(PluginsError::Runtime)?;
+    runtime.block_on(live.load(specs, trust))?;
+    Ok(live)
+}
+
+fn limit_events(stats: &LimitStats) -> Rows {
+    let waited = u64::try_from(stats.waited.as_millis()).unwrap_or(u64::MAX);
+    vec![
+        ("refused_viewer", stats.refused_viewer),
+        ("refused_tenant", stats.refused_tenant),
+        ("waited_milliseconds", waited),
+    ]
 }
 
 fn hive_config(settings: &config::gateway::HiveLink) -> HiveConfig {

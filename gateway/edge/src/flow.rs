@@ -1,47 +1,73 @@
 //! The way of every request, on one page. Each step takes what the step before it made:
 //!
-//! accept → tenant → link → (policy and ad hooks will stand here) → plan → open
+//! accept → tenant → viewer → link → policy → media and ads → plan → open
 //!
 //! What it returns is ready to be written; everything that can still become a clear status has happened by then.
 
 use crate::accept::accept;
 use crate::access_log::Entry;
 use crate::authorize::authorize;
+use crate::clear::clear;
 use crate::edge::Edge;
+use crate::identify::identify;
+use crate::permit::permit;
 use crate::plan::{Ready, plan};
 use crate::refusal::Refusal;
 use http::request::Parts;
+use plugin_package::Hook;
 use std::net::IpAddr;
+use std::time::Duration;
 
 /// One request as the HTTP layer hands it over.
 pub(crate) struct Incoming<'a> {
+    pub(crate) request_id: &'a str,
     pub(crate) head: &'a Parts,
     /// The request target as it was sent.
     pub(crate) target: &'a [u8],
     pub(crate) remote: Option<IpAddr>,
+    /// Over TLS.
+    pub(crate) secure: bool,
     /// Seconds since the Unix epoch.
     pub(crate) now: i64,
+    /// The edge's own clock, which never goes back.
+    pub(crate) tick: Duration,
 }
 
 /// Decides one request, and tells `entry` what each step learnt.
 pub(crate) async fn answer(edge: &Edge, incoming: &Incoming<'_>, entry: &mut Entry) -> Result<Ready, Refusal> {
-    let accepted = accept(incoming.head, incoming.target, incoming.remote)?;
+    let accepted = accept(incoming)?;
     entry.host.clone_from(&accepted.host);
 
-    let tenanted = edge.tenants.resolve(accepted)?;
+    let tenants = edge.plugins.chain(Hook::Tenant, &edge.no_tenant);
+    let tenanted = edge.directory.resolve(accepted, tenants, incoming.tick, incoming.now).await?;
     entry.tenant = Some(tenanted.tenant.id.clone());
+    let policy = edge.plugins.chain(Hook::Policy, &tenanted.tenant.id);
+    let ads = edge.plugins.chain(Hook::Ads, &tenanted.tenant.id);
 
-    let authorized = authorize(tenanted, incoming.now)?;
-    entry.media = Some(authorized.media.to_string());
-    entry.link_key = Some(authorized.grant.key_id.to_string());
-    entry.link_expires = Some(authorized.grant.expires);
+    let identified = identify(tenanted, incoming.now);
+    let authorized = authorize(identified, incoming.now)?;
+    entry.authorized(&authorized);
 
-    let planned = plan(&authorized, &edge.cache, edge.limits.max_ranges).await?;
+    let permitted = permit(authorized, policy.as_ref(), ads.as_ref(), incoming).await?;
+    entry.viewer = Some(permitted.viewer.clone());
+
+    let mut cleared = clear(permitted, &edge.cache, ads).await?;
+    let planned = plan(&cleared, &edge.limiter, edge.limits.max_ranges, incoming.tick).await?;
     match planned.open().await {
         // Replaced between its description and its first byte: described again, once.
         Err(Refusal::Origin(slice::OriginError::Changed)) => {
-            plan(&authorized, &edge.cache, edge.limits.max_ranges).await?.open().await
+            cleared.again(&edge.cache).await?;
+            plan(&cleared, &edge.limiter, edge.limits.max_ranges, incoming.tick).await?.open().await
         }
         opened => opened,
+    }
+}
+
+#[cfg(test)]
+impl<'a> Incoming<'a> {
+    /// A request for `/` that nobody sent.
+    pub(crate) fn of_test(head: &'a Parts) -> Self {
+        let tick = Duration::ZERO;
+        Self { request_id: "0", head, target: b"/", remote: None, secure: false, now: 0, tick }
     }
 }

@@ -24,6 +24,9 @@ pub(crate) struct Metrics {
     cache_events: IntCounterVec,
     cache_state: IntGaugeVec,
     hive: IntCounterVec,
+    observe_dropped: IntCounter,
+    limit_events: IntCounterVec,
+    limit_state: IntGaugeVec,
     /// Values are copied in when somebody reads; two readers at once must not mix.
     gathering: Mutex<()>,
 }
@@ -34,6 +37,9 @@ pub(crate) struct Elsewhere {
     pub(crate) cache_events: Rows,
     pub(crate) cache_state: Rows,
     pub(crate) hive: Rows,
+    pub(crate) observe_dropped: u64,
+    pub(crate) limit_events: Rows,
+    pub(crate) limit_state: Rows,
 }
 
 impl Metrics {
@@ -64,6 +70,15 @@ impl Metrics {
                 Opts::new("hive_total", "Requests, bytes and faults towards the hive."),
                 &["what"],
             )?,
+            observe_dropped: IntCounter::new(
+                "observe_dropped_total",
+                "Requests that observe plugins were not told of, because too many waited.",
+            )?,
+            limit_events: IntCounterVec::new(
+                Opts::new("limit_events_total", "What the limits of viewers and tenants did."),
+                &["event"],
+            )?,
+            limit_state: IntGaugeVec::new(Opts::new("limit_state", "Who is under limits now."), &["what"])?,
             registry,
             gathering: Mutex::new(()),
         };
@@ -78,6 +93,9 @@ impl Metrics {
         registry.register(Box::new(metrics.cache_events.clone()))?;
         registry.register(Box::new(metrics.cache_state.clone()))?;
         registry.register(Box::new(metrics.hive.clone()))?;
+        registry.register(Box::new(metrics.observe_dropped.clone()))?;
+        registry.register(Box::new(metrics.limit_events.clone()))?;
+        registry.register(Box::new(metrics.limit_state.clone()))?;
         for outcome in Outcome::ALL {
             // A row that never happened reads 0, not absent: alerts on rates need the first one.
             metrics.requests.with_label_values(&[outcome.word()]);
@@ -112,8 +130,15 @@ impl Metrics {
         for (name, value) in &elsewhere.cache_events {
             set(&self.cache_events.with_label_values(&[name]), *value);
         }
-        for (name, value) in &elsewhere.cache_state {
-            self.cache_state.with_label_values(&[name]).set(i64::try_from(*value).unwrap_or(i64::MAX));
+        set(&self.observe_dropped, elsewhere.observe_dropped);
+        for (name, value) in &elsewhere.limit_events {
+            set(&self.limit_events.with_label_values(&[name]), *value);
+        }
+        for (gauges, rows) in [(&self.cache_state, &elsewhere.cache_state), (&self.limit_state, &elsewhere.limit_state)]
+        {
+            for (name, value) in rows {
+                gauges.with_label_values(&[name]).set(i64::try_from(*value).unwrap_or(i64::MAX));
+            }
         }
         for (name, value) in &elsewhere.hive {
             set(&self.hive.with_label_values(&[name]), *value);
@@ -144,6 +169,9 @@ mod tests {
             cache_events: vec![("fills", 3)],
             cache_state: vec![("bytes", 7)],
             hive: vec![],
+            observe_dropped: 0,
+            limit_events: vec![("refused_viewer", 2)],
+            limit_state: vec![],
         };
         metrics.text(&elsewhere).unwrap();
         let text = String::from_utf8(metrics.text(&elsewhere).unwrap()).unwrap();

@@ -39,6 +39,8 @@ outcomes! {
     ClientStalled = "client-stalled", None, "", "Nothing, unless most requests end so: then look at the network in front.";
     /// The transfer broke after the headers had gone; the connection was cut so that nobody takes the part for the whole.
     BodyCut = "body-cut", None, "", "Look at the hive's log and at the cache's disk at the same time.";
+    /// The time that a policy set for the link came while its bytes went out; the connection was cut.
+    ExpiredMidway = "expired-midway", None, "", "Nothing: a policy plugin set that time.";
     /// The request target has a bad escape, a NUL, or climbs above the root.
     BadTarget = "bad-target", Some(StatusCode::BAD_REQUEST), "The address is malformed.", "Nothing: scanners do this.";
     /// The Host header is missing or not a host.
@@ -47,6 +49,8 @@ outcomes! {
     UnknownHost = "unknown-host", Some(StatusCode::MISDIRECTED_REQUEST), "This host is not served here.", "Add the domain to a tenant, or take its DNS record away.";
     /// The tenant is suspended.
     Suspended = "suspended", Some(StatusCode::SERVICE_UNAVAILABLE), "This site is under maintenance.", "Set the tenant's status to active when it may serve again.";
+    /// The plugin that knows the host's tenant failed, and no good answer of it is fresh enough.
+    TenantUnavailable = "tenant-unavailable", Some(StatusCode::SERVICE_UNAVAILABLE), "This site can't be reached right now. Please try again.", "Look for the tenant plugin in the log and in gateway plugin list.";
     /// A method other than GET and HEAD.
     BadMethod = "bad-method", Some(StatusCode::METHOD_NOT_ALLOWED), "Only GET and HEAD are served here.", "Nothing.";
     /// The path is no stream.
@@ -55,6 +59,20 @@ outcomes! {
     LinkInvalid = "link-invalid", Some(StatusCode::FORBIDDEN), "This link is not valid.", "If a frontend's links fail, compare its secret and expression with the tenant's.";
     /// The token is right and its time is over.
     LinkExpired = "link-expired", Some(StatusCode::GONE), "This link has expired.", "Nothing, unless fresh links expire: then compare clocks.";
+    /// The link is rightly signed, but its channel is not one of the tenant's.
+    ForeignChannel = "foreign-channel", Some(StatusCode::FORBIDDEN), "This link is not valid.", "Add the channel to the tenant's channels, or ask who signs such links.";
+    /// A policy plugin refused; status and sentence may be the plugin's own.
+    Denied = "denied", Some(StatusCode::FORBIDDEN), "This film can't be opened.", "Nothing, unless viewers complain: see the plugin's verdicts in the metrics.";
+    /// A plugin sent the viewer elsewhere.
+    Redirected = "redirected", Some(StatusCode::FOUND), "Please follow the link.", "Nothing, unless viewers never come back: then try the plugin's address yourself.";
+    /// A plugin that fails closed failed.
+    PluginFailed = "plugin-failed", Some(StatusCode::SERVICE_UNAVAILABLE), "Your access can't be checked right now. Please try again.", "Look for the plugin in the log and in gateway plugin list; roll it back or disable it.";
+    /// A policy allows other parts of the media only.
+    RangeNotAllowed = "range-not-allowed", Some(StatusCode::FORBIDDEN), "This part of the film can't be opened.", "Nothing: a policy plugin allows a preview only.";
+    /// The viewer has as many streams as it may.
+    ViewerStreams = "viewer-streams", Some(StatusCode::TOO_MANY_REQUESTS), "You are watching on as many devices as you may.", "Nothing, unless viewers complain: then raise the limit of tenant or plugin.";
+    /// The tenant has as many streams as it may.
+    TenantStreams = "tenant-streams", Some(StatusCode::SERVICE_UNAVAILABLE), "Many people are watching. Please try again soon.", "Raise the tenant's limits.streams, or the plugin's.";
     /// There is no such chat or message, or no session can see it.
     MediaNotFound = "media-not-found", Some(StatusCode::NOT_FOUND), "This film was not found.", "See that a session of the hive is a member of the chat.";
     /// The message was deleted or lost its document.

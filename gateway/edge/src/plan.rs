@@ -1,25 +1,38 @@
-//! Fourth step: the media's version is known, its ranges are chosen, and the first bytes are at hand.
+//! Seventh step: the ranges are chosen, a place among the streams is taken, and the first bytes are at hand.
 
 use crate::accept::Method;
 use crate::answer;
-use crate::authorize::Authorized;
+use crate::clear::Cleared;
+use crate::playlist;
 use crate::refusal::Refusal;
 use bytes::Bytes;
-use cache::{Cache, CacheStatus, Media, ReadError, Reader};
+use cache::{CacheStatus, Media, ReadError, Reader};
 use http::Response;
-use slice::{Answer, Boundary, ByteRange, Multipart, OriginError};
+use limits::{Full, Limiter, Permit, StreamId};
+use slice::{Answer, Boundary, ByteRange, Multipart, OriginError, restrict};
 use std::collections::VecDeque;
+use std::time::Duration;
 
 /// An answer decided upon, of one version of the media.
 pub(crate) struct Planned {
     head: Response<()>,
     body: Body,
+    pace: Pace,
 }
 
 /// An answer that can be written: its first bytes have come, if it has any.
 pub(crate) struct Ready {
     pub(crate) head: Response<()>,
     pub(crate) body: Body,
+    pub(crate) pace: Pace,
+}
+
+/// How fast and how long a body may flow. Holds the request's place among its viewer's streams.
+pub(crate) struct Pace {
+    /// None for what has no body.
+    pub(crate) permit: Option<Permit>,
+    /// Last second (since 1970) at which bytes may go out.
+    pub(crate) until: Option<i64>,
 }
 
 /// Pieces in the order in which they go out.
@@ -36,11 +49,33 @@ enum Segment {
     Media(Reader),
 }
 
-/// Chooses the answer. Asks the cache, and through it the hive, only for the media's description.
-pub(crate) async fn plan(authorized: &Authorized<'_>, cache: &Cache, max_ranges: usize) -> Result<Planned, Refusal> {
-    let media = cache.media(authorized.media).await?;
+/// Chooses the answer. `tick` is the edge's own clock.
+pub(crate) async fn plan(
+    cleared: &Cleared<'_>,
+    limiter: &Limiter,
+    max_ranges: usize,
+    tick: Duration,
+) -> Result<Planned, Refusal> {
+    let permitted = &cleared.permitted;
+    let accepted = &permitted.authorized.identified.accepted;
+    // A text made anew has no parts that a policy could have meant.
+    if permitted.windows.is_none()
+        && let Some(text) = playlist::rewritten(cleared).await?
+    {
+        let head = answer::rewritten(text.len(), cleared.media.meta(), &cleared.cookies, accepted.secure)?;
+        let body = match accepted.method {
+            Method::Head => Body::empty(),
+            Method::Get => Body::of_text(text),
+        };
+        return Ok(Planned { head, body, pace: Pace { permit: None, until: permitted.until } });
+    }
+    let media = &cleared.media;
     let meta = media.meta();
-    let answer = slice::answer(authorized.headers, meta, max_ranges);
+    let answer = slice::answer(&accepted.head.headers, meta, max_ranges);
+    let answer = match &permitted.windows {
+        Some(windows) => restrict(answer, meta.size, windows).ok_or(Refusal::RangeNotAllowed)?,
+        None => answer,
+    };
     let multipart = match &answer {
         Answer::Multipart(ranges) => Some(
             Multipart::new(Boundary::new(rand::random()), meta, ranges)
@@ -48,12 +83,27 @@ pub(crate) async fn plan(authorized: &Authorized<'_>, cache: &Cache, max_ranges:
         ),
         _ => None,
     };
-    let head = answer::head(&answer, meta, multipart.as_ref())?;
-    let body = match authorized.method {
-        Method::Head => Body::empty(),
-        Method::Get => Body::new(&media, &answer, multipart.as_ref()),
-    };
-    Ok(Planned { head, body })
+    let mut head = answer::head(&answer, meta, multipart.as_ref())?;
+    answer::set_cookies(head.headers_mut(), &cleared.cookies, accepted.secure)?;
+    let has_body =
+        accepted.method == Method::Get && matches!(answer, Answer::Full | Answer::Partial(_) | Answer::Multipart(_));
+    // A place is taken before the first byte is asked for: who may not stream costs the hive nothing.
+    let permit = if has_body { Some(admit(cleared, limiter, tick)?) } else { None };
+    let body = if has_body { Body::new(media, &answer, multipart.as_ref()) } else { Body::empty() };
+    Ok(Planned { head, body, pace: Pace { permit, until: permitted.until } })
+}
+
+fn admit(cleared: &Cleared<'_>, limiter: &Limiter, tick: Duration) -> Result<Permit, Refusal> {
+    let permitted = &cleared.permitted;
+    let identified = &permitted.authorized.identified;
+    let media = permitted.authorized.media;
+    let stream = StreamId { chat_id: media.chat_id, message_id: media.message_id, address: identified.accepted.remote };
+    limiter.admit(&identified.tenant.id, &permitted.viewer, stream, &permitted.bounds, tick).map_err(
+        |full| match full {
+            Full::Viewer => Refusal::ViewerStreams,
+            Full::Tenant => Refusal::TenantStreams,
+        },
+    )
 }
 
 impl Planned {
@@ -66,13 +116,17 @@ impl Planned {
         if let Some(status) = self.body.status {
             answer::cache_status(&mut self.head, status);
         }
-        Ok(Ready { head: self.head, body: self.body })
+        Ok(Ready { head: self.head, body: self.body, pace: self.pace })
     }
 }
 
 impl Body {
     fn empty() -> Self {
         Self { segments: VecDeque::new(), first: None, status: None }
+    }
+
+    fn of_text(text: String) -> Self {
+        Self { segments: VecDeque::from([Segment::Text(Bytes::from(text))]), ..Self::empty() }
     }
 
     fn new(media: &Media, answer: &Answer, multipart: Option<&Multipart>) -> Self {

@@ -1,7 +1,8 @@
 //! Pingora's face: one request in, one answer and one log line out. The decisions are [`crate::flow`]'s.
-#![expect(clippy::disallowed_methods, reason = "the edge's clock: each request is timed and dated here, and only here")]
+#![expect(clippy::disallowed_methods, reason = "each request is timed and dated here")]
 
 use crate::access_log::{Entry, without_query};
+use crate::clock;
 use crate::edge::Edge;
 use crate::flow::{self, Incoming};
 use crate::outcome::Outcome;
@@ -15,7 +16,7 @@ use pingora::prelude::{Error, ErrorType, HttpPeer, Result};
 use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 use prometheus::IntGauge;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime};
 
 /// The public service.
 pub(crate) struct EdgeProxy {
@@ -80,21 +81,25 @@ impl ProxyHttp for EdgeProxy {
         downstream.set_write_timeout(Some(limits.write_timeout));
         downstream.set_min_send_rate(limits.min_send_rate);
 
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let secure = downstream.digest().is_some_and(|digest| digest.ssl_digest.is_some());
+        let Context { started, entry, outcome, .. } = ctx;
+        let request_id = entry.request_id.clone();
         let head = downstream.req_header();
         let incoming = Incoming {
+            request_id: &request_id,
             head,
             target: head.raw_path(),
-            remote: ctx.entry.remote,
-            now: i64::try_from(now.as_secs()).unwrap_or(i64::MAX),
+            remote: entry.remote,
+            secure,
+            now: clock::unix(),
+            tick: clock::tick(),
         };
-        let Context { started, entry, outcome, .. } = ctx;
         let sent = match flow::answer(&self.edge, &incoming, entry).await {
             Ok(ready) => serve::send(downstream, ready, entry, *started).await,
             Err(refusal) => {
                 *outcome = refusal.outcome();
                 entry.reason = Some(refusal.to_string());
-                return match serve::refuse(downstream, &refusal, entry).await {
+                return match serve::refuse(downstream, &refusal, entry, secure).await {
                     Ok(()) => Ok(true),
                     Err(_gone) => Err(Error::explain(ErrorType::WriteError, "the client left before the refusal")),
                 };
@@ -110,6 +115,7 @@ impl ProxyHttp for EdgeProxy {
                     Cut::ClientGone => Outcome::ClientGone,
                     Cut::ClientStalled => Outcome::ClientStalled,
                     Cut::Origin(_) => Outcome::BodyCut,
+                    Cut::Expired => Outcome::ExpiredMidway,
                 };
                 entry.reason = Some(cut.to_string());
                 // An error, not Ok: pingora must drop the connection (HTTP/1) or reset the stream (HTTP/2). After Ok it would
@@ -141,7 +147,9 @@ impl ProxyHttp for EdgeProxy {
         let Context { started, entry, outcome, .. } = ctx;
         let duration = started.elapsed();
         self.edge.metrics.finished(*outcome, entry.cache, entry.bytes, entry.first_byte, duration);
-        self.edge.access_log.write(entry, *outcome, SystemTime::now(), duration);
+        let now = SystemTime::now();
+        self.edge.access_log.write(entry, *outcome, now, duration);
+        self.edge.tell_observers(entry, *outcome, now, duration);
     }
 }
 

@@ -1,8 +1,12 @@
 //! The one place where an error becomes an outcome, and so a status.
 
+use crate::maintenance::Page;
 use crate::outcome::Outcome;
+use http::StatusCode;
 use link::InvalidLink;
+use plugin_host::Cookie;
 use slice::OriginError;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Why a request is not answered with media. Each variant is one decision of one step of the flow.
@@ -19,7 +23,15 @@ pub(crate) enum Refusal {
     UnknownHost,
     /// The tenant may not serve now.
     #[error("the tenant is suspended")]
-    Suspended,
+    Suspended {
+        /// Its id.
+        tenant: Arc<str>,
+        /// What its viewers see.
+        page: Page,
+    },
+    /// The plugin that knows the host's tenant failed.
+    #[error("the host's tenant could not be found out")]
+    TenantUnavailable,
     /// Neither GET nor HEAD.
     #[error("method not allowed")]
     BadMethod,
@@ -32,6 +44,46 @@ pub(crate) enum Refusal {
     /// The link held once.
     #[error("expired link")]
     LinkExpired,
+    /// The link is the tenant's, the channel is not.
+    #[error("the tenant has no right to this channel")]
+    ForeignChannel,
+    /// A policy plugin refused.
+    #[error("{plugin} denied it with {status}")]
+    Denied {
+        /// Which.
+        plugin: Arc<str>,
+        /// Its status, 400 to 499 or 503.
+        status: u16,
+        /// What it tells the viewer; plain text.
+        text: String,
+    },
+    /// A plugin sends the viewer elsewhere.
+    #[error("{plugin} sent the viewer elsewhere")]
+    Redirected {
+        /// Which.
+        plugin: Arc<str>,
+        /// Where to; visible ASCII.
+        url: String,
+        /// With these cookies.
+        cookies: Vec<Cookie>,
+    },
+    /// A plugin failed that fails closed.
+    #[error("{plugin} failed: {reason}")]
+    PluginFailed {
+        /// Which.
+        plugin: Arc<str>,
+        /// How, for operators.
+        reason: String,
+    },
+    /// A policy allows other parts of the media only.
+    #[error("a policy does not allow this range")]
+    RangeNotAllowed,
+    /// The viewer has as many streams as it may.
+    #[error("the viewer has as many streams as it may")]
+    ViewerStreams,
+    /// The tenant has.
+    #[error("the tenant has as many streams as it may")]
+    TenantStreams,
     /// The origin gave no bytes.
     #[error("origin: {0}")]
     Origin(#[from] OriginError),
@@ -47,7 +99,15 @@ impl Refusal {
             Self::BadTarget => Outcome::BadTarget,
             Self::BadHost => Outcome::BadHost,
             Self::UnknownHost => Outcome::UnknownHost,
-            Self::Suspended => Outcome::Suspended,
+            Self::Suspended { .. } => Outcome::Suspended,
+            Self::TenantUnavailable => Outcome::TenantUnavailable,
+            Self::ForeignChannel => Outcome::ForeignChannel,
+            Self::Denied { .. } => Outcome::Denied,
+            Self::Redirected { .. } => Outcome::Redirected,
+            Self::PluginFailed { .. } => Outcome::PluginFailed,
+            Self::RangeNotAllowed => Outcome::RangeNotAllowed,
+            Self::ViewerStreams => Outcome::ViewerStreams,
+            Self::TenantStreams => Outcome::TenantStreams,
             Self::BadMethod => Outcome::BadMethod,
             Self::NoSuchPath => Outcome::NoSuchPath,
             Self::LinkInvalid(_) => Outcome::LinkInvalid,
@@ -65,12 +125,33 @@ impl Refusal {
         }
     }
 
+    /// The answer's status: the row's, unless a plugin chose one.
+    pub(crate) fn status(&self) -> StatusCode {
+        let chosen = match self {
+            Self::Denied { status, .. } => StatusCode::from_u16(*status).ok(),
+            _ => None,
+        };
+        // A row without a status is never a refusal's (a test of the table sees to it).
+        chosen.or(self.outcome().status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
+    /// What the viewer reads: the row's sentence, unless a plugin or the tenant has one.
+    pub(crate) fn viewer_text(&self) -> &str {
+        match self {
+            Self::Denied { text, .. } if !text.is_empty() => text,
+            Self::Suspended { page, .. } => page.text.trim_end(),
+            _ => self.outcome().viewer_text(),
+        }
+    }
+
     /// `Retry-After`, where waiting is what the viewer's player should do.
     pub(crate) fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Origin(OriginError::Busy { retry_after }) => Some(retry_after.unwrap_or(Duration::from_secs(5))),
             Self::Origin(OriginError::Changed) => Some(Duration::from_secs(1)),
-            Self::Suspended => Some(Duration::from_secs(3600)),
+            Self::Suspended { .. } => Some(Duration::from_secs(3600)),
+            Self::TenantUnavailable | Self::PluginFailed { .. } => Some(Duration::from_secs(5)),
+            Self::ViewerStreams | Self::TenantStreams => Some(Duration::from_secs(10)),
             _ => None,
         }
     }
@@ -79,6 +160,7 @@ impl Refusal {
 #[cfg(test)]
 mod tests {
     use super::Refusal;
+    use crate::maintenance::Page;
     use crate::outcome::Outcome;
     use link::InvalidLink;
     use slice::OriginError;
@@ -89,7 +171,15 @@ mod tests {
             Refusal::BadTarget,
             Refusal::BadHost,
             Refusal::UnknownHost,
-            Refusal::Suspended,
+            Refusal::Suspended { tenant: "a".into(), page: Page::default() },
+            Refusal::TenantUnavailable,
+            Refusal::ForeignChannel,
+            Refusal::Denied { plugin: "p".into(), status: 402, text: "Pay".into() },
+            Refusal::Redirected { plugin: "p".into(), url: "/".into(), cookies: vec![] },
+            Refusal::PluginFailed { plugin: "p".into(), reason: "trap".into() },
+            Refusal::RangeNotAllowed,
+            Refusal::ViewerStreams,
+            Refusal::TenantStreams,
             Refusal::BadMethod,
             Refusal::NoSuchPath,
             Refusal::LinkInvalid(InvalidLink::NoToken),

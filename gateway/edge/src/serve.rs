@@ -1,11 +1,16 @@
 //! Last step: the answer goes out, piece by piece, and is counted.
 
 use crate::access_log::Entry;
-use crate::plan::Ready;
+use crate::answer::set_cookies;
+use crate::clock;
+use crate::plan::{Pace, Ready};
 use crate::refusal::Refusal;
 use bytes::Bytes;
 use cache::ReadError;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use http::header::{
+    ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, RETRY_AFTER, VARY,
+    WWW_AUTHENTICATE,
+};
 use http::{HeaderMap, Response};
 use pingora::http::ResponseHeader;
 use pingora::prelude::{Error, ErrorType};
@@ -23,6 +28,8 @@ pub(crate) enum Cut {
     ClientStalled,
     #[error("{0}")]
     Origin(#[from] ReadError),
+    #[error("the time that a policy set for the link is over")]
+    Expired,
 }
 
 /// Writes an answer with media.
@@ -32,30 +39,82 @@ pub(crate) async fn send(
     entry: &mut Entry,
     started: Instant,
 ) -> Result<(), Cut> {
-    let Ready { head, mut body } = ready;
+    let Ready { head, mut body, pace } = ready;
     entry.cache = body.status().map(|status| status.as_str());
     write_head(session, head, entry).await?;
     while let Some(piece) = body.next().await? {
-        let length = piece.len() as u64;
-        session.write_response_body(piece, false).await.map_err(cut)?;
-        entry.bytes += length;
-        entry.first_byte.get_or_insert_with(|| started.elapsed());
+        let mut rest = piece;
+        while !rest.is_empty() {
+            let most = pace.piece();
+            let piece = if rest.len() <= most { std::mem::take(&mut rest) } else { rest.split_to(most) };
+            let length = piece.len() as u64;
+            pace.wait(length).await?;
+            session.write_response_body(piece, false).await.map_err(cut)?;
+            entry.bytes += length;
+            entry.first_byte.get_or_insert_with(|| started.elapsed());
+        }
     }
     session.write_response_body(Bytes::new(), true).await.map_err(cut)
 }
 
+impl Pace {
+    /// Bytes to send at once.
+    fn piece(&self) -> usize {
+        self.permit.as_ref().and_then(limits::Permit::piece).unwrap_or(usize::MAX)
+    }
+
+    /// Waits until a piece may go out.
+    async fn wait(&self, bytes: u64) -> Result<(), Cut> {
+        if let Some(permit) = &self.permit {
+            let wait = permit.take(bytes, clock::tick());
+            if !wait.is_zero() {
+                tokio::time::sleep(wait).await;
+            }
+        }
+        match self.until {
+            Some(until) if clock::unix() > until => Err(Cut::Expired),
+            _ => Ok(()),
+        }
+    }
+}
+
 /// Writes a refusal: a status, a sentence for the viewer, and nothing of what is behind it.
-pub(crate) async fn refuse(session: &mut ServerSession, refusal: &Refusal, entry: &mut Entry) -> Result<(), Cut> {
-    let outcome = refusal.outcome();
-    let text = format!("{}\n", outcome.viewer_text());
+pub(crate) async fn refuse(
+    session: &mut ServerSession,
+    refusal: &Refusal,
+    entry: &mut Entry,
+    secure: bool,
+) -> Result<(), Cut> {
     let mut response = Response::new(());
-    // A row without a status is never a refusal's (a test of the table sees to it).
-    *response.status_mut() = outcome.status().unwrap_or(http::StatusCode::INTERNAL_SERVER_ERROR);
+    *response.status_mut() = refusal.status();
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    let text = match refusal {
+        Refusal::Suspended { page, .. } if wants_html(&session.req_header().headers) => {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+            page.html.clone()
+        }
+        _ => {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+            format!("{}\n", refusal.viewer_text())
+        }
+    };
+    match refusal {
+        Refusal::Suspended { .. } => drop(headers.insert(VARY, HeaderValue::from_static("Accept"))),
+        Refusal::Redirected { url, cookies, .. } => {
+            // Both were checked when the plugin gave them.
+            if let Ok(url) = HeaderValue::try_from(url.as_str()) {
+                headers.insert(LOCATION, url);
+            }
+            let _ = set_cookies(headers, cookies, secure);
+        }
+        _ => {}
+    }
     headers.insert(CONTENT_LENGTH, HeaderValue::from(text.len()));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     retry_after(headers, refusal);
+    if refusal.status() == http::StatusCode::UNAUTHORIZED {
+        headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
     if *refusal == Refusal::BadMethod {
         headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
     }
@@ -64,6 +123,11 @@ pub(crate) async fn refuse(session: &mut ServerSession, refusal: &Refusal, entry
     let body = if with_body { Bytes::from(text) } else { Bytes::new() };
     entry.bytes += body.len() as u64;
     session.write_response_body(body, true).await.map_err(cut)
+}
+
+/// A browser that shows a page, rather than a player that wants a film.
+fn wants_html(headers: &HeaderMap) -> bool {
+    headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).is_some_and(|accept| accept.contains("text/html"))
 }
 
 fn retry_after(headers: &mut HeaderMap, refusal: &Refusal) {

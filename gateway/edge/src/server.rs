@@ -1,6 +1,7 @@
 //! Builds the pingora server: public listeners, the admin listener, limits and drain.
 
 use crate::admin::Admin;
+use crate::background::Background;
 use crate::edge::Edge;
 use crate::proxy::EdgeProxy;
 use crate::signals::DRAIN;
@@ -12,6 +13,7 @@ use pingora::listeners::tls::TlsSettings;
 use pingora::proxy::ProxyServiceBuilder;
 use pingora::server::Server;
 use pingora::server::configuration::ServerConf;
+use pingora::services::background::background_service;
 use pingora::services::listening::Service;
 use pingora::tls::{ServerConfig, install_default_crypto_provider, load_certs_and_key_files};
 use std::net::{IpAddr, SocketAddr};
@@ -19,6 +21,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpSocket;
+use tokio::sync::Notify;
 
 /// Keep-alive probes notice viewers whose phone left the network.
 const PROBE: Duration = Duration::from_secs(60);
@@ -46,7 +49,8 @@ pub(crate) struct Built {
 }
 
 /// Puts the listeners together; nothing is bound before [`Server::run`] but ports that were 0.
-pub(crate) fn build(settings: &GatewaySettings, edge: Arc<Edge>) -> Result<Built, ServerError> {
+/// `hangup` is told of each SIGHUP.
+pub(crate) fn build(settings: &GatewaySettings, edge: Arc<Edge>, hangup: Arc<Notify>) -> Result<Built, ServerError> {
     let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
     let conf = ServerConf {
         threads: settings.threads.map_or(cores, NonZeroUsize::get),
@@ -79,6 +83,7 @@ pub(crate) fn build(settings: &GatewaySettings, edge: Arc<Edge>) -> Result<Built
         server.add_service(public);
     }
 
+    server.add_service(background_service("background", Background::new(edge.clone(), hangup)));
     let mut admin = Service::new("admin".to_owned(), Admin::new(edge, &addresses));
     admin.threads = Some(1);
     let listener = Listener { address: ListenAddress::Tcp(settings.admin.address), tls: None, h2c: false };

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Notify;
 
 /// Longest time that SIGTERM leaves running transfers.
 pub(crate) const DRAIN: Duration = Duration::from_secs(30);
@@ -15,9 +16,10 @@ const LOOK: Duration = Duration::from_millis(20);
 /// `SIGXFSZ`, a file at its size limit. Handled, the write fails with an error that the cache knows; unhandled, it kills.
 const FILE_SIZE_LIMIT: i32 = 25;
 
-/// Tells pingora when to stop: SIGTERM drains, SIGINT stops at once, SIGQUIT hands over to a new process.
+/// Tells pingora when to stop: SIGTERM drains, SIGINT stops at once, SIGQUIT hands over to a new process. SIGHUP reloads.
 pub(crate) struct Signals {
     draining: Arc<AtomicBool>,
+    hangup: Arc<Notify>,
 }
 
 /// Set once SIGTERM came.
@@ -26,9 +28,10 @@ pub(crate) struct Drain {
 }
 
 impl Signals {
-    pub(crate) fn new() -> (Self, Drain) {
+    /// `hangup` is told of each SIGHUP.
+    pub(crate) fn new(hangup: Arc<Notify>) -> (Self, Drain) {
         let draining = Arc::new(AtomicBool::new(false));
-        (Self { draining: draining.clone() }, Drain { draining })
+        (Self { draining: draining.clone(), hangup }, Drain { draining })
     }
 }
 
@@ -49,7 +52,7 @@ impl ShutdownSignalWatch for Signals {
                 }
                 _ = interrupt.recv() => return ShutdownSignal::FastShutdown,
                 _ = quit.recv() => return ShutdownSignal::GracefulUpgrade,
-                _ = hangup.recv() => tracing::info!("SIGHUP: settings are read at start only"),
+                _ = hangup.recv() => self.hangup.notify_one(),
             }
         }
     }

@@ -1,84 +1,121 @@
-//! Second step: the host picks the tenant, and the tenant may serve.
+//! A tenant, ready to judge its requests: from the settings, or as a plugin found it.
 
-use crate::accept::Accepted;
-use crate::refusal::Refusal;
-use config::gateway::{self, Domain, Status};
+use crate::identify::Tokens;
+use config::gateway::{self, Branding, Status, TenantLimits};
 use link::{LinkKey, LinkRules, RulesError, Scheme, SchemeRules, Verifier};
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
-/// One tenant, ready to judge its links.
+/// One tenant.
 pub(crate) struct Tenant {
-    pub(crate) id: String,
-    pub(crate) status: Status,
+    pub(crate) id: Arc<str>,
+    pub(crate) standing: Standing,
+    /// Channels whose media it may serve; `None` for all, where it is the only tenant.
+    channels: Option<HashSet<i64>>,
     pub(crate) links: Verifier,
+    /// Query parameters that carry a link's token, hidden from plugins.
+    pub(crate) link_parameters: Arc<[String]>,
+    /// How long after its expiry a link may still be opened by a policy.
+    pub(crate) grace: Duration,
+    pub(crate) branding: Branding,
+    pub(crate) limits: TenantLimits,
+    /// How it tells who a viewer is.
+    pub(crate) tokens: Option<Tokens>,
 }
 
-/// Every tenant by its domains. Immutable: a change of settings makes a new one.
-pub(crate) struct Tenants {
-    exact: HashMap<String, Arc<Tenant>>,
-    below: HashMap<String, Arc<Tenant>>,
-    any: Option<Arc<Tenant>>,
-    by_id: Vec<Arc<Tenant>>,
+/// Whether a tenant serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    Active,
+    /// Serves until this second since 1970.
+    PastDue(i64),
+    Suspended,
 }
 
-/// A request whose tenant is known and active.
-pub(crate) struct Tenanted<'a> {
-    pub(crate) accepted: Accepted<'a>,
-    pub(crate) tenant: Arc<Tenant>,
-}
-
-/// A tenant's link rules don't hold together.
+/// A tenant's rules don't hold together.
 #[derive(Debug, thiserror::Error)]
-#[error("tenant {id}: {source}")]
+#[error("tenant {id}: {reason}")]
 pub(crate) struct TenantError {
-    id: String,
-    source: RulesError,
+    pub(crate) id: String,
+    pub(crate) reason: String,
 }
 
-impl Tenants {
-    pub(crate) fn new(settings: &[gateway::Tenant]) -> Result<Self, TenantError> {
-        let mut tenants = Self { exact: HashMap::new(), below: HashMap::new(), any: None, by_id: Vec::new() };
-        for settings in settings {
-            let links = Verifier::new(rules(&settings.link))
-                .map_err(|source| TenantError { id: settings.id.clone(), source })?;
-            let tenant = Arc::new(Tenant { id: settings.id.clone(), status: settings.status, links });
-            for domain in &settings.domains {
-                match domain {
-                    Domain::Exact(name) => drop(tenants.exact.insert(name.clone(), tenant.clone())),
-                    Domain::Subdomains(parent) => drop(tenants.below.insert(parent.clone(), tenant.clone())),
-                    Domain::Any => tenants.any = Some(tenant.clone()),
+impl Tenant {
+    /// A tenant of the settings.
+    pub(crate) fn new(settings: &gateway::Tenant) -> Result<Self, TenantError> {
+        let failed = |reason: String| TenantError { id: settings.id.clone(), reason };
+        Ok(Self {
+            id: settings.id.as_str().into(),
+            standing: match settings.status {
+                Status::Active => Standing::Active,
+                Status::Suspended => Standing::Suspended,
+            },
+            channels: settings.channels.as_ref().map(|channels| channels.iter().copied().collect()),
+            links: verifier(&settings.link).map_err(|error| failed(error.to_string()))?,
+            link_parameters: parameters(&settings.link),
+            grace: settings.link.grace.get(),
+            branding: settings.branding.clone(),
+            limits: settings.limits.clone(),
+            tokens: settings.viewer.as_ref().map(Tokens::new).transpose().map_err(failed)?,
+        })
+    }
+
+    /// A tenant that a plugin found. Its secrets come from the gateway's own folder: `link` holds them.
+    pub(crate) fn found(
+        record: plugin_host::TenantRecord,
+        link: &gateway::Link,
+        viewer: Option<&gateway::ViewerTokens>,
+    ) -> Result<Self, TenantError> {
+        let failed = |reason: String| TenantError { id: record.id.clone(), reason };
+        Ok(Self {
+            id: record.id.as_str().into(),
+            standing: match record.status {
+                plugin_host::TenantStatus::Active => Standing::Active,
+                plugin_host::TenantStatus::PastDue(until) => {
+                    Standing::PastDue(i64::try_from(until).unwrap_or(i64::MAX))
                 }
-            }
-            tenants.by_id.push(tenant);
-        }
-        Ok(tenants)
+                plugin_host::TenantStatus::Suspended => Standing::Suspended,
+            },
+            channels: Some(record.channels.iter().copied().collect()),
+            links: verifier(link).map_err(|error| failed(error.to_string()))?,
+            link_parameters: parameters(link),
+            grace: link.grace.get(),
+            tokens: viewer.map(Tokens::new).transpose().map_err(failed)?,
+            branding: Branding {
+                name: record.branding.name,
+                message: record.branding.message,
+                support_url: record.branding.support_url,
+            },
+            limits: TenantLimits {
+                streams: record.streams,
+                bytes_per_second: record.bytes_per_second.map(config::ByteSize::from_bytes),
+                ..TenantLimits::default()
+            },
+        })
     }
 
-    /// The tenant of a request. An exact name beats the longest `*.parent`, that beats `*`.
-    pub(crate) fn resolve<'a>(&self, accepted: Accepted<'a>) -> Result<Tenanted<'a>, Refusal> {
-        let tenant = self.of_host(&accepted.host).ok_or(Refusal::UnknownHost)?.clone();
-        match tenant.status {
-            Status::Active => Ok(Tenanted { accepted, tenant }),
-            Status::Suspended => Err(Refusal::Suspended),
+    /// Whether its viewers get what they ask for, at `now` (seconds since 1970).
+    pub(crate) fn serves(&self, now: i64) -> bool {
+        match self.standing {
+            Standing::Active => true,
+            Standing::PastDue(until) => now <= until,
+            Standing::Suspended => false,
         }
     }
 
-    /// The tenant with this id, or the only one there is.
-    pub(crate) fn by_id(&self, id: Option<&str>) -> Option<&Arc<Tenant>> {
-        match id {
-            Some(id) => self.by_id.iter().find(|tenant| tenant.id == id),
-            None => self.by_id.first().filter(|_| self.by_id.len() == 1),
-        }
+    /// Whether it has the right to a channel.
+    pub(crate) fn may_serve(&self, chat_id: i64) -> bool {
+        self.channels.as_ref().is_none_or(|channels| channels.contains(&chat_id))
     }
 
-    fn of_host(&self, host: &str) -> Option<&Arc<Tenant>> {
-        let parents = host.match_indices('.').filter_map(|(dot, _)| self.below.get(host.get(dot + 1..)?));
-        self.exact.get(host).or_else(|| parents.into_iter().next()).or(self.any.as_ref())
+    /// True if it may serve whatever the hive can see.
+    pub(crate) fn has_every_channel(&self) -> bool {
+        self.channels.is_none()
     }
 }
 
-fn rules(settings: &gateway::Link) -> LinkRules {
+fn verifier(settings: &gateway::Link) -> Result<Verifier, RulesError> {
     let keys =
         settings.secrets.iter().map(|key| LinkKey::new(key.id.clone(), key.secret.expose().to_owned())).collect();
     let scheme = match settings.scheme {
@@ -87,41 +124,14 @@ fn rules(settings: &gateway::Link) -> LinkRules {
     };
     let schemes =
         vec![SchemeRules { scheme, param: settings.token_parameter.clone(), expression: settings.expression.clone() }];
-    LinkRules { keys, schemes, expires_param: settings.expires_parameter.clone(), strict: settings.strict }
+    Verifier::new(LinkRules {
+        keys,
+        schemes,
+        expires_param: settings.expires_parameter.clone(),
+        strict: settings.strict,
+    })
 }
 
-#[cfg(test)]
-mod tests {
-    use super::Tenants;
-    use config::GatewaySettings;
-
-    #[test]
-    fn the_closest_domain_wins() {
-        let text = r#"
-            hive = { address = "unix:/x", token = "t" }
-            [[tenant]]
-            id = "a"
-            domains = ["films.example.com", "*.a.example.com"]
-            link.secrets = [{ id = "1", secret = "s" }]
-            [[tenant]]
-            id = "b"
-            domains = ["*.example.com"]
-            link.secrets = [{ id = "1", secret = "s" }]
-        "#;
-        let loaded = config::parse::<GatewaySettings>(text, std::path::Path::new("test")).unwrap();
-        let tenants = Tenants::new(&loaded.settings.tenant).unwrap();
-        for (host, id) in [
-            ("films.example.com", Some("a")),
-            ("x.y.a.example.com", Some("a")),
-            ("a.example.com", Some("b")),
-            ("other.example.com", Some("b")),
-            ("example.com", None),
-            ("evil-example.com", None),
-            ("com", None),
-        ] {
-            assert_eq!(tenants.of_host(host).map(|t| t.id.as_str()), id, "{host}");
-        }
-        assert!(tenants.by_id(None).is_none(), "with two tenants one must be named");
-        assert!(tenants.by_id(Some("b")).is_some());
-    }
+fn parameters(settings: &gateway::Link) -> Arc<[String]> {
+    [settings.token_parameter.clone(), settings.expires_parameter.clone()].into()
 }

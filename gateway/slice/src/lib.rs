@@ -28,9 +28,11 @@ mod multipart;
 mod origin;
 mod range;
 mod select;
+mod window;
 
 pub use answer::{Answer, answer};
 pub use conditions::{Precondition, precondition};
 pub use multipart::{Boundary, Multipart, MultipartError, Part, content_range, unsatisfied_range};
 pub use origin::{ByteRange, ETag, MediaId, MediaMeta, Opened, OriginBody, OriginError, SliceOrigin};
 pub use select::{Selection, select};
+pub use window::restrict;

@@ -1,0 +1,49 @@
+//! Sixth step: the media is described, and ads plugins let the request pass or send it away.
+
+use crate::permit::Permitted;
+use crate::refusal::Refusal;
+use cache::{Cache, Media};
+use plugin_host::{Ads, Chain, Cookie};
+
+/// A request whose answer can be planned: media known, gates passed.
+pub(crate) struct Cleared<'a> {
+    pub(crate) permitted: Permitted<'a>,
+    pub(crate) media: Media,
+    pub(crate) cookies: Vec<Cookie>,
+    /// Rewrites playlists, if the tenant has ads plugins.
+    pub(crate) ads: Option<Chain>,
+}
+
+/// Asks the cache, and through it the hive, for the media's description, then the ads chain.
+pub(crate) async fn clear<'a>(
+    permitted: Permitted<'a>,
+    cache: &Cache,
+    ads: Option<Chain>,
+) -> Result<Cleared<'a>, Refusal> {
+    let media = cache.media(permitted.authorized.media).await?;
+    let cookies = match (&ads, &permitted.request) {
+        (Some(ads), Some(request)) => {
+            let meta = media.meta();
+            request.set_found(meta.size, Some(meta.content_type.clone()));
+            decided(ads.ads(request).await)?
+        }
+        _ => Vec::new(),
+    };
+    Ok(Cleared { permitted, media, cookies, ads })
+}
+
+fn decided(ads: Ads) -> Result<Vec<Cookie>, Refusal> {
+    match ads {
+        Ads::Proceed { cookies } => Ok(cookies),
+        Ads::Redirect { plugin, url, cookies } => Err(Refusal::Redirected { plugin, url, cookies }),
+        Ads::Failed { plugin, failure } => Err(Refusal::PluginFailed { plugin, reason: failure.to_string() }),
+    }
+}
+
+impl Cleared<'_> {
+    /// Looks at the media again: it changed between its description and its first byte.
+    pub(crate) async fn again(&mut self, cache: &Cache) -> Result<(), Refusal> {
+        self.media = cache.media(self.permitted.authorized.media).await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,112 @@
+//! Third step: who the viewer is, if the tenant's frontend signed a token that says so.
+
+use crate::accept::Accepted;
+use crate::directory::Tenanted;
+use crate::tenant::Tenant;
+use config::gateway::{ViewerAlgorithm, ViewerTokens};
+use http::header::HeaderName;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::Arc;
+use viewer::{Algorithm, Key, Rules, Verifier, Viewer, find_token};
+
+/// Bytes of the longest name that streams are counted under. A longer `sub` is nobody's account.
+const LONGEST_NAME: usize = 256;
+
+/// How a tenant tells who a viewer is.
+pub(crate) struct Tokens {
+    header: HeaderName,
+    cookie: Option<String>,
+    verifier: Verifier,
+}
+
+/// Who asks.
+#[derive(Clone, Debug)]
+pub(crate) enum Identity {
+    /// No token, or the tenant knows none.
+    Anonymous,
+    /// A token that did not verify. What to make of it is a policy's choice.
+    Invalid,
+    /// A token that holds.
+    Verified(Arc<Viewer>),
+}
+
+/// A request whose viewer is known as far as can be.
+pub(crate) struct Identified<'a> {
+    pub(crate) accepted: Accepted<'a>,
+    pub(crate) tenant: Arc<Tenant>,
+    pub(crate) identity: Identity,
+}
+
+impl Tokens {
+    pub(crate) fn new(settings: &ViewerTokens) -> Result<Self, String> {
+        let keys = settings.keys.iter().map(|key| {
+            let algorithm = match key.algorithm {
+                ViewerAlgorithm::HS256 => Algorithm::Hs256,
+                ViewerAlgorithm::HS384 => Algorithm::Hs384,
+                ViewerAlgorithm::HS512 => Algorithm::Hs512,
+                ViewerAlgorithm::RS256 => Algorithm::Rs256,
+                ViewerAlgorithm::ES256 => Algorithm::Es256,
+                ViewerAlgorithm::EdDSA => Algorithm::EdDsa,
+            };
+            Key::new(key.id.clone(), algorithm, key.key.expose().to_owned())
+        });
+        let rules = Rules {
+            keys: keys.collect(),
+            issuer: settings.issuer.clone(),
+            audience: settings.audience.clone(),
+            leeway: u32::try_from(settings.leeway.get().as_secs()).unwrap_or(u32::MAX),
+        };
+        let header = settings.header.parse().map_err(|_| "viewer.header is no header's name".to_owned())?;
+        let verifier = Verifier::new(rules).map_err(|error| format!("viewer: {error}"))?;
+        Ok(Self { header, cookie: settings.cookie.clone(), verifier })
+    }
+}
+
+/// Looks for the viewer's token and verifies it. Never refuses: whoever has no name is somebody else's choice.
+pub(crate) fn identify(tenanted: Tenanted<'_>, now: i64) -> Identified<'_> {
+    let Tenanted { accepted, tenant } = tenanted;
+    let identity = tenant.tokens.as_ref().map_or(Identity::Anonymous, |tokens| {
+        match find_token(&accepted.head.headers, Some(&tokens.header), tokens.cookie.as_deref()) {
+            None => Identity::Anonymous,
+            Some(token) => tokens.verifier.verify(token, now).map_or(Identity::Invalid, Identity::Verified),
+        }
+    });
+    Identified { accepted, tenant, identity }
+}
+
+impl Identified<'_> {
+    /// Whom streams are counted under unless a policy says otherwise: the verified `sub`, else the address.
+    pub(crate) fn viewer(&self) -> String {
+        let sub = match &self.identity {
+            Identity::Verified(viewer) => viewer.sub().filter(|sub| sub.len() <= LONGEST_NAME),
+            Identity::Anonymous | Identity::Invalid => None,
+        };
+        match (sub, self.accepted.remote) {
+            (Some(sub), _) => sub.into_owned(),
+            (None, Some(address)) => household(address).to_string(),
+            (None, None) => "-".to_owned(),
+        }
+    }
+}
+
+/// Whom an address stands for. Of IPv6 that is a /64: a viewer has all of it, and could be as many viewers as it liked.
+fn household(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX))),
+        address @ IpAddr::V4(_) => address,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::household;
+
+    #[test]
+    fn an_ipv6_viewer_is_a_network() {
+        for (address, household_of) in
+            [("192.0.2.7", "192.0.2.7"), ("::ffff:192.0.2.7", "192.0.2.7"), ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::")]
+        {
+            assert_eq!(household(address.parse().unwrap()).to_string(), household_of);
+        }
+    }
+}

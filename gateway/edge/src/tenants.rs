@@ -1,0 +1,96 @@
+//! The tenants of the settings, by their domains.
+
+use crate::tenant::{Tenant, TenantError};
+use config::gateway::{self, Domain};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Every tenant of the settings. Immutable: a change of settings makes a new one.
+pub(crate) struct Tenants {
+    exact: HashMap<String, Arc<Tenant>>,
+    below: HashMap<String, Arc<Tenant>>,
+    any: Option<Arc<Tenant>>,
+    by_id: Vec<Arc<Tenant>>,
+}
+
+impl Tenants {
+    pub(crate) fn new(settings: &[gateway::Tenant]) -> Result<Self, TenantError> {
+        let mut tenants = Self { exact: HashMap::new(), below: HashMap::new(), any: None, by_id: Vec::new() };
+        for settings in settings {
+            let tenant = Arc::new(Tenant::new(settings)?);
+            for domain in &settings.domains {
+                match domain {
+                    Domain::Exact(name) => drop(tenants.exact.insert(name.clone(), tenant.clone())),
+                    Domain::Subdomains(parent) => drop(tenants.below.insert(parent.clone(), tenant.clone())),
+                    Domain::Any => tenants.any = Some(tenant.clone()),
+                }
+            }
+            tenants.by_id.push(tenant);
+        }
+        Ok(tenants)
+    }
+
+    /// The tenant with this id, or the only one there is.
+    pub(crate) fn by_id(&self, id: Option<&str>) -> Option<&Arc<Tenant>> {
+        match id {
+            Some(id) => self.by_id.iter().find(|tenant| &*tenant.id == id),
+            None => self.by_id.first().filter(|_| self.by_id.len() == 1),
+        }
+    }
+
+    /// The tenant that names the host: an exact name beats the longest `*.parent`.
+    pub(crate) fn naming(&self, host: &str) -> Option<&Arc<Tenant>> {
+        let parents = host.match_indices('.').filter_map(|(dot, _)| self.below.get(host.get(dot + 1..)?));
+        self.exact.get(host).or_else(|| parents.into_iter().next())
+    }
+
+    /// The tenant of all hosts that nobody names.
+    pub(crate) fn of_the_rest(&self) -> Option<&Arc<Tenant>> {
+        self.any.as_ref()
+    }
+
+    /// Every tenant, in the order of the settings.
+    pub(crate) fn all(&self) -> &[Arc<Tenant>] {
+        &self.by_id
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Tenants;
+    use config::GatewaySettings;
+
+    #[test]
+    fn the_closest_domain_wins() {
+        let text = r#"
+            hive = { address = "unix:/x", token = "t" }
+            [[tenant]]
+            id = "a"
+            domains = ["films.example.com", "*.a.example.com"]
+            channels = [-1001]
+            link.secrets = [{ id = "1", secret = "s" }]
+            [[tenant]]
+            id = "b"
+            domains = ["*.example.com"]
+            channels = [-1002]
+            link.secrets = [{ id = "1", secret = "s" }]
+        "#;
+        let loaded = config::parse::<GatewaySettings>(text, std::path::Path::new("test")).unwrap();
+        let tenants = Tenants::new(&loaded.settings.tenant).unwrap();
+        for (host, id) in [
+            ("films.example.com", Some("a")),
+            ("x.y.a.example.com", Some("a")),
+            ("a.example.com", Some("b")),
+            ("other.example.com", Some("b")),
+            ("example.com", None),
+            ("evil-example.com", None),
+            ("com", None),
+        ] {
+            assert_eq!(tenants.naming(host).map(|t| &*t.id), id, "{host}");
+        }
+        assert!(tenants.of_the_rest().is_none());
+        assert!(tenants.by_id(None).is_none(), "with two tenants one must be named");
+        let b = tenants.by_id(Some("b")).unwrap();
+        assert!(b.may_serve(-1002) && !b.may_serve(-1001));
+    }
+}
