@@ -6,10 +6,10 @@ use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 /// Longest wait for one answer.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -32,6 +32,8 @@ pub struct Answer {
     pub body: Vec<u8>,
     /// Why the body ended before its declared length, if it did.
     pub broken: Option<String>,
+    /// From the request to the body's end.
+    pub took: Duration,
 }
 
 impl Client {
@@ -40,9 +42,25 @@ impl Client {
     /// # Errors
     /// When there is no answer: no connection, no head, or silence.
     pub async fn ask(&self, method: Method, target: &str, headers: &[(&str, &str)]) -> Result<Answer, Failure> {
+        self.ask_from(None, method, target, headers).await
+    }
+
+    /// As [`Self::ask`], from an address of this machine: on Linux, any of 127.0.0.0/8.
+    ///
+    /// # Errors
+    /// When there is no answer: no connection, no head, or silence.
+    pub async fn ask_from(
+        &self,
+        from: Option<IpAddr>,
+        method: Method,
+        target: &str,
+        headers: &[(&str, &str)],
+    ) -> Result<Answer, Failure> {
         tokio::time::timeout(PATIENCE, async {
-            let (status, headers, mut incoming) = self.open(method, target, headers).await?;
-            let mut answer = Answer { status, headers, body: Vec::new(), broken: None };
+            #[expect(clippy::disallowed_methods, reason = "that an answer took its time is a thing to test")]
+            let started = std::time::Instant::now();
+            let (status, headers, mut incoming) = self.open_from(from, method, target, headers).await?;
+            let mut answer = Answer { status, headers, body: Vec::new(), broken: None, took: Duration::ZERO };
             while let Some(frame) = incoming.frame().await {
                 match frame {
                     Ok(frame) => answer.body.extend(frame.into_data().unwrap_or_default()),
@@ -52,6 +70,7 @@ impl Client {
                     }
                 }
             }
+            answer.took = started.elapsed();
             Ok(answer)
         })
         .await?
@@ -67,7 +86,28 @@ impl Client {
         target: &str,
         headers: &[(&str, &str)],
     ) -> Result<(StatusCode, HeaderMap, Incoming), Failure> {
-        let stream = TcpStream::connect(self.address).await?;
+        self.open_from(None, method, target, headers).await
+    }
+
+    /// As [`Self::open`], from an address of this machine.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub async fn open_from(
+        &self,
+        from: Option<IpAddr>,
+        method: Method,
+        target: &str,
+        headers: &[(&str, &str)],
+    ) -> Result<(StatusCode, HeaderMap, Incoming), Failure> {
+        let stream = match from {
+            Some(from) => {
+                let socket = if from.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+                socket.bind((from, 0).into())?;
+                socket.connect(self.address).await?
+            }
+            None => TcpStream::connect(self.address).await?,
+        };
         stream.set_nodelay(true)?;
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
         // Ends with the connection, which ends with the body.

@@ -8,16 +8,25 @@
 
 pub mod case;
 mod client;
+mod disk;
 mod films;
+mod guest;
+mod plugins;
 mod process;
+mod redis;
+mod settings;
 mod sign;
 mod stack;
 
 pub use client::{Answer, Client};
-pub use films::{Film, size};
+pub use films::{Film, NewFilm, size};
+pub use guest::Fixed;
+pub use plugins::{Guest, PluginSettings};
 pub use process::{Process, ProcessError, binary};
-pub use sign::{SECRET, path_escape, sign, token};
-pub use stack::{Settings, Stack};
+pub use redis::Redis;
+pub use settings::{ADMIN_TOKEN, Settings};
+pub use sign::{SECRET, path_escape, sign, token, viewer_token};
+pub use stack::Stack;
 
 /// What harness code fails with: tests print it and stop.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;

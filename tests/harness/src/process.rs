@@ -15,6 +15,12 @@ pub enum ProcessError {
     /// The binary is not there.
     #[error("{0} is not built: run `cargo build --workspace --bins`, or `make test`, which does")]
     NotBuilt(PathBuf),
+    /// A plugin is not there.
+    #[error("{0} is missing: run `scripts/guests`, or `make test`, which does")]
+    NoPlugin(PathBuf),
+    /// The machine has no Redis.
+    #[error("redis-server is not installed: run `scripts/setup`")]
+    NoRedis,
     /// It could not be started.
     #[error("{0}: {1}")]
     Start(String, std::io::Error),
@@ -43,13 +49,24 @@ pub struct Process {
 /// # Errors
 /// [`ProcessError::NotBuilt`].
 pub fn binary(name: &str) -> Result<PathBuf, ProcessError> {
+    let path = profile_folder().join(name);
+    if path.is_file() { Ok(path) } else { Err(ProcessError::NotBuilt(path)) }
+}
+
+/// Cargo's folder for what it builds, above those of its profiles.
+pub(crate) fn target_folder() -> PathBuf {
+    let mut folder = profile_folder();
+    folder.pop();
+    folder
+}
+
+fn profile_folder() -> PathBuf {
     let mut folder = std::env::current_exe().unwrap_or_default();
     folder.pop();
     if folder.ends_with("deps") {
         folder.pop();
     }
-    let path = folder.join(name);
-    if path.is_file() { Ok(path) } else { Err(ProcessError::NotBuilt(path)) }
+    folder
 }
 
 impl Process {
@@ -103,6 +120,21 @@ impl Process {
     #[must_use]
     pub fn id(&self) -> Option<u32> {
         self.child.id()
+    }
+
+    /// True once it ended by itself.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        !matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// Sends a signal by name that it lives on after (`HUP`).
+    ///
+    /// # Errors
+    /// When there is nothing to send it to.
+    pub async fn notify(&self, signal: &str) -> std::io::Result<()> {
+        let id = self.child.id().ok_or(std::io::ErrorKind::NotFound)?;
+        let sent = Command::new("kill").arg(format!("-{signal}")).arg(id.to_string()).status().await?;
+        if sent.success() { Ok(()) } else { Err(std::io::ErrorKind::NotFound.into()) }
     }
 
     /// `kill -9`, and waits until it is gone.

@@ -1,88 +1,36 @@
 //! Simulator, hive and gateway, held up together.
 
-use crate::films::{self, Film};
+use crate::disk::put;
+use crate::films::{self, CHANNELS, Film, HOME_DC};
+use crate::plugins::{Guest, PluginSettings, public_pem};
 use crate::process::{Process, ProcessError, binary};
-use crate::sign::{SECRET, sign};
+use crate::redis::Redis;
+use crate::settings::{ADMIN_TOKEN, GatewayFile, Settings, hive_text, set_plugin, set_tenant};
+use crate::sign::sign;
 use crate::{Answer, Client, Failure};
 use http::Method;
-use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
-use telegram_sim::{Account, Channel, Document, Shape, Sim, World};
+use telegram_sim::{Account, Channel, Sim, World};
 use tempfile::TempDir;
-
-/// Bare id of the one channel.
-const CHANNEL: i64 = 1_700_000_001;
-/// Where accounts are at home; films default to it.
-const HOME_DC: i32 = 2;
-
-/// What to start. Settings are dotted TOML keys and values, added to or put over a minimal file.
-#[derive(Debug, Default)]
-pub struct Settings {
-    /// Name, data-centre, size, bytes (generated if `None`), in order of message ids from 1.
-    pub films: Vec<(String, i32, u64, Option<Document>)>,
-    /// Accounts of the hive, at least one; the first is premium.
-    pub accounts: usize,
-    /// How slow the simulated network is.
-    pub shape: Shape,
-    /// Over the gateway's minimal settings.
-    pub gateway: BTreeMap<String, String>,
-    /// Over the hive's minimal settings.
-    pub hive: BTreeMap<String, String>,
-}
-
-impl Settings {
-    /// Adds a generated film at home.
-    #[must_use]
-    pub fn film(self, name: &str, size: u64) -> Self {
-        self.film_on(name, size, HOME_DC)
-    }
-
-    /// Adds a generated film on a data-centre.
-    #[must_use]
-    pub fn film_on(mut self, name: &str, size: u64, dc: i32) -> Self {
-        self.films.push((name.to_owned(), dc, size, None));
-        self
-    }
-
-    /// Adds a film with given bytes at home.
-    #[must_use]
-    pub fn film_of(mut self, name: &str, bytes: Vec<u8>) -> Self {
-        let size = bytes.len() as u64;
-        self.films.push((name.to_owned(), HOME_DC, size, Some(Document::from_bytes(name, HOME_DC, bytes))));
-        self
-    }
-
-    /// Sets one gateway setting.
-    #[must_use]
-    pub fn gateway(mut self, key: &str, toml: &str) -> Self {
-        self.gateway.insert(key.to_owned(), toml.to_owned());
-        self
-    }
-
-    /// Sets one hive setting.
-    #[must_use]
-    pub fn hive(mut self, key: &str, toml: &str) -> Self {
-        self.hive.insert(key.to_owned(), toml.to_owned());
-        self
-    }
-}
 
 /// Everything, running.
 pub struct Stack {
     /// The simulated Telegram, with its faults and counters.
     pub sim: Sim,
-    /// What lies in its channel.
+    /// What lies in its channels.
     pub films: Vec<Film>,
     /// The gateway's process, unless it was killed.
     pub gateway: Option<Process>,
     /// The hive's process, unless it was killed.
     pub hive: Option<Process>,
+    /// The plugins' Redis, if there is to be one and it was not killed.
+    pub redis: Option<Redis>,
     /// Asks the gateway.
     pub client: Client,
     /// Asks the gateway's admin listener.
     pub admin: Client,
+    file: GatewayFile,
     folder: TempDir,
 }
 
@@ -98,22 +46,28 @@ impl Stack {
             let account = Account::user(&format!("account-{number}"), 5_000_000 + i64::try_from(number)?);
             world = world.with_account(if number == 0 { account.premium() } else { account });
         }
-        let mut channel = Channel::new(CHANNEL, "films");
-        let mut films = Vec::new();
-        for (message_id, (name, dc, size, given)) in (1..).zip(settings.films) {
-            let document = given.unwrap_or_else(|| films::document(&name, dc, size, 0));
-            films.push(Film { name, message_id, document: 0, size, content: document.content.clone() });
-            channel = channel.with_document(message_id, document);
+        let (channels, mut films) = films::channels(settings.films)?;
+        for channel in channels {
+            world = world.with_channel(channel);
         }
-        let sim = Sim::start_on(world.with_channel(channel), settings.shape, 0)?;
+        let sim = Sim::start_on(world, settings.shape, 0)?;
         for placed in sim.world().documents() {
             if let Some(film) = films.iter_mut().find(|film| film.message_id == placed.message_id) {
                 film.document = placed.document;
             }
         }
         let path = |name: &str| folder.path().join(name);
-        write_settings(&path("worker-hive.toml"), hive_settings(&sim, &path("")), settings.hive)?;
-        write_settings(&path("gateway.toml"), gateway_settings(&path("")), settings.gateway)?;
+        put(&path("worker-hive.toml"), hive_text(&sim, folder.path(), settings.hive)?.as_bytes())?;
+        let Settings { gateway: keys, tenants, plugins, redis, signed, secrets, .. } = settings;
+        for plugin in &plugins {
+            plugin.place(folder.path(), signed)?;
+        }
+        for (tenant, name, text) in secrets {
+            put(&path("secrets").join(tenant).join(name), text.as_bytes())?;
+        }
+        put(&path("plugins.pub"), public_pem().as_bytes())?;
+        let file = GatewayFile { keys, tenants, plugins, redis, signed };
+        put(&path("gateway.toml"), file.text(folder.path()).as_bytes())?;
         for seed in sim.seeds() {
             let file = path(&format!("{}.json", seed.account));
             put(&file, &serde_json::to_vec(&seed)?)?;
@@ -121,7 +75,9 @@ impl Stack {
             while import.next_line().await.is_some() {}
         }
         let nowhere = Client { address: ([127, 0, 0, 1], 1).into() };
-        let mut stack = Self { sim, films, gateway: None, hive: None, client: nowhere, admin: nowhere, folder };
+        let (gateway, hive) = (None, None);
+        let redis = if redis { Some(Redis::start(folder.path()).await?) } else { None };
+        let mut stack = Self { sim, films, gateway, hive, redis, client: nowhere, admin: nowhere, file, folder };
         stack.start_hive().await?;
         stack.start_gateway().await?;
         Ok(stack)
@@ -150,7 +106,7 @@ impl Stack {
         // The addresses are said before they are listened on.
         for address in [self.client.address, self.admin.address] {
             while tokio::net::TcpStream::connect(address).await.is_err() {
-                if self.gateway.as_ref().and_then(Process::id).is_none() {
+                if self.gateway.as_mut().is_none_or(Process::has_ended) {
                     return Err("the gateway ended at once".into());
                 }
                 tokio::time::sleep(std::time::Duration::from_millis(2)).await;
@@ -170,13 +126,13 @@ impl Stack {
     /// Decoded path of a film's link.
     #[must_use]
     pub fn path(&self, film: &Film) -> String {
-        format!("/stream/{}/{}/{}", self.chat_id(), film.message_id, film.name)
+        format!("/stream/{}/{}/{}", film.chat_id, film.message_id, film.name)
     }
 
-    /// The channel as links name it.
+    /// The first channel as links name it.
     #[must_use]
     pub fn chat_id(&self) -> i64 {
-        Channel::new(CHANNEL, "").chat_id()
+        Channel::new(CHANNELS[0], "").chat_id()
     }
 
     /// A signed link (path and query) to a film, good for an hour.
@@ -199,12 +155,11 @@ impl Stack {
     /// # Errors
     /// When there is no such film.
     pub fn replace(&mut self, name: &str, size: u64, version: u64) -> Result<(), Failure> {
-        let chat = self.chat_id();
         let film = self.films.iter_mut().find(|film| film.name == name).ok_or("no such film")?;
         let document = films::document(name, HOME_DC, size, version);
         film.size = size;
         film.content = document.content.clone();
-        film.document = self.sim.world().replace_document(chat, film.message_id, document)?;
+        film.document = self.sim.world().replace_document(film.chat_id, film.message_id, document)?;
         Ok(())
     }
 
@@ -233,6 +188,102 @@ impl Stack {
         std::fs::read_to_string(self.folder.path().join(format!("{program}.log"))).unwrap_or_default()
     }
 
+    /// Starts Redis again, after a kill: empty.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub async fn start_redis(&mut self) -> Result<(), Failure> {
+        self.redis = Some(Redis::start(self.folder.path()).await?);
+        Ok(())
+    }
+
+    /// Asks the gateway's admin listener, with the token that allows changes.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub async fn change(&self, method: Method, path: &str) -> Result<Answer, Failure> {
+        let token = format!("Bearer {ADMIN_TOKEN}");
+        self.admin.ask(method, path, &[("authorization", &token)]).await
+    }
+
+    /// Sets one gateway setting in the file; the gateway reads it at the next reload.
+    ///
+    /// # Errors
+    /// When the file can't be written.
+    pub fn set_gateway(&mut self, key: &str, toml: &str) -> Result<(), Failure> {
+        self.file.keys.insert(key.to_owned(), toml.to_owned());
+        self.write()
+    }
+
+    /// Sets one setting of a tenant in the file, which is added if need be.
+    ///
+    /// # Errors
+    /// When the file can't be written.
+    pub fn set_tenant(&mut self, id: &str, key: &str, toml: &str) -> Result<(), Failure> {
+        set_tenant(&mut self.file.tenants, id, key, toml);
+        self.write()
+    }
+
+    /// Sets keys of a plugin's table in the file; a new one is added. A new one, or one of the harness's own, gets a new folder.
+    ///
+    /// # Errors
+    /// When the file can't be written or there is no such plugin.
+    pub fn set_plugin(&mut self, plugin: PluginSettings) -> Result<(), Failure> {
+        let known = self.file.plugins.iter().any(|known| known.name == plugin.name);
+        if !known || matches!(plugin.guest, Guest::Fixed(_)) {
+            plugin.place(self.folder.path(), self.file.signed)?;
+        }
+        set_plugin(&mut self.file.plugins, plugin);
+        self.write()
+    }
+
+    /// Takes a plugin out of the file.
+    ///
+    /// # Errors
+    /// When the file can't be written.
+    pub fn drop_plugin(&mut self, name: &str) -> Result<(), Failure> {
+        self.file.plugins.retain(|plugin| plugin.name != name);
+        self.write()
+    }
+
+    /// Spoils the files of a plugin: `trap`, `delete`, `truncate`, `garbage`, `cwasm`, `unsign`, `sign-otherwise`, `manifest`, or
+    /// `newer`, which is the same plugin in another version.
+    ///
+    /// # Errors
+    /// When there is no such plugin or way.
+    pub fn break_plugin(&self, name: &str, how: &str) -> Result<(), Failure> {
+        self.plugin(name)?.spoil(self.folder.path(), how, self.file.signed)
+    }
+
+    /// Puts the files of a plugin in their place again.
+    ///
+    /// # Errors
+    /// When there is no such plugin.
+    pub fn restore_plugin(&self, name: &str) -> Result<(), Failure> {
+        self.plugin(name)?.place(self.folder.path(), self.file.signed)
+    }
+
+    /// Writes a file into a tenant's folder of secrets.
+    ///
+    /// # Errors
+    /// When it can't be written.
+    pub fn put_secret(&self, tenant: &str, name: &str, text: &str) -> Result<(), Failure> {
+        put(&self.folder.path().join("secrets").join(tenant).join(name), text.as_bytes())
+    }
+
+    /// Ids of the tenants in the settings; none if there is only the one of stacks that name none.
+    pub(crate) fn tenants(&self) -> impl Iterator<Item = &str> {
+        self.file.tenants.iter().map(|(id, _)| id.as_str())
+    }
+
+    fn plugin(&self, name: &str) -> Result<&PluginSettings, Failure> {
+        self.file.plugins.iter().find(|plugin| plugin.name == name).ok_or_else(|| format!("no plugin {name}").into())
+    }
+
+    fn write(&self) -> Result<(), Failure> {
+        put(&self.folder.path().join("gateway.toml"), self.file.text(self.folder.path()).as_bytes())
+    }
+
     /// The gateway's cache folder.
     #[must_use]
     pub fn cache_folder(&self) -> PathBuf {
@@ -246,57 +297,6 @@ fn start(program: &str, command: &str, folder: &std::path::Path, more: &[&str]) 
     let mut arguments = vec![command, "--config", &settings];
     arguments.extend(more);
     Process::start(&binary(program)?, &arguments, &folder.join(format!("{program}.log")))
-}
-
-type Toml = BTreeMap<String, String>;
-
-fn gateway_settings(folder: &std::path::Path) -> Toml {
-    let folder = folder.display();
-    let pairs = [
-        ("listen", "[{ address = \"127.0.0.1:0\" }]".to_owned()),
-        ("threads", "2".to_owned()),
-        ("admin.address", "\"127.0.0.1:0\"".to_owned()),
-        ("hive.address", format!("\"unix:{folder}/hive.sock\"")),
-        ("hive.token", "\"harness-token\"".to_owned()),
-        ("cache.folder", format!("\"{folder}/cache\"")),
-        ("cache.min_free", "\"64MiB\"".to_owned()),
-        (
-            "tenant",
-            format!(
-                "[{{ id = \"films\", domains = [\"*.test\", \"127.0.0.1\"], link = {{ secrets = [{{ id = \"first\", secret = \"{SECRET}\" }}] }} }}]"
-            ),
-        ),
-    ];
-    pairs.map(|(key, value)| (key.to_owned(), value)).into()
-}
-
-fn hive_settings(sim: &Sim, folder: &std::path::Path) -> Toml {
-    let folder = folder.display();
-    let seeds = sim.seeds();
-    let mut addresses = String::new();
-    for dc in seeds.first().map(|seed| seed.dcs.as_slice()).unwrap_or_default() {
-        let _ = write!(addresses, "{{ id = {}, address = \"{}:{}\" }}, ", dc.id, dc.ip, dc.port);
-    }
-    let pairs = [
-        ("listen", format!("\"unix:{folder}/hive.sock\"")),
-        ("token", "\"harness-token\"".to_owned()),
-        ("admin.address", "\"127.0.0.1:0\"".to_owned()),
-        ("store.folder", format!("\"{folder}/sessions\"")),
-        ("telegram.api_id", seeds.first().map_or(1, |seed| seed.api_id).to_string()),
-        ("telegram.data_centres", format!("[{addresses}]")),
-    ];
-    pairs.map(|(key, value)| (key.to_owned(), value)).into()
-}
-
-fn write_settings(path: &std::path::Path, mut minimal: Toml, over: Toml) -> Result<(), Failure> {
-    minimal.extend(over);
-    let text = minimal.iter().fold(String::new(), |text, (key, value)| text + key + " = " + value + "\n");
-    put(path, text.as_bytes())
-}
-
-#[expect(clippy::disallowed_methods, reason = "the harness owns its temporary folder")]
-fn put(path: &std::path::Path, bytes: &[u8]) -> Result<(), Failure> {
-    Ok(std::fs::write(path, bytes)?)
 }
 
 #[expect(clippy::disallowed_methods, reason = "links of tests expire by the same clock as the gateway's")]

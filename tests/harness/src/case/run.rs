@@ -1,19 +1,31 @@
 //! Runs a case's steps against a stack.
 
+use super::expect::{compare, expect_all, expect_printed, expect_raw};
 use super::parse::{Case, Line};
+use super::prepare::{plugin, prepare};
+use super::request::{self, Asked};
+use super::saved::Saved;
 use crate::films::size;
-use crate::sign::{SECRET, path_escape, token};
-use crate::stack::{Settings, Stack, unix_now};
-use crate::{Answer, Failure};
+use crate::settings::ADMIN_TOKEN;
+use crate::stack::{Stack, unix_now};
+use crate::{Answer, Failure, Fixed, PluginSettings, Settings};
 use http::Method;
-use telegram_sim::{Rule, Shape};
+use std::collections::BTreeMap;
+use std::time::Duration;
+use telegram_sim::Rule;
+
+/// How long `eventually` and `logged` wait.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// How often `eventually` looks.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// A case that is under way: settings are collected until `start`.
 struct Running {
     settings: Option<Settings>,
     stack: Option<Stack>,
-    /// Of the last answer that had one, with its quotes; `{etag}` in an option of a request.
-    etag: String,
+    saved: Saved,
+    /// Answers whose bodies were left where they are.
+    held: BTreeMap<String, hyper::body::Incoming>,
 }
 
 /// Runs a case to its end.
@@ -21,7 +33,8 @@ struct Running {
 /// # Errors
 /// The first step or expectation that fails, with its line.
 pub async fn run(case: &Case) -> Result<(), Failure> {
-    let mut running = Running { settings: Some(Settings::default()), stack: None, etag: String::new() };
+    let (saved, held) = (Saved::default(), BTreeMap::new());
+    let mut running = Running { settings: Some(Settings::default()), stack: None, saved, held };
     for step in &case.steps {
         running.step(step).await.map_err(|e| format!("line {}: {}: {e}", step.number, step.text))?;
     }
@@ -30,8 +43,13 @@ pub async fn run(case: &Case) -> Result<(), Failure> {
 
 impl Running {
     async fn step(&mut self, step: &Line) -> Result<(), Failure> {
-        let words: Vec<String> = step.words.iter().map(|word| word.replace("{etag}", &self.etag)).collect();
-        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        if step.words.first().is_some_and(|word| word == "eventually") {
+            let mut wanted = step.clone();
+            wanted.words.remove(0);
+            return self.eventually(&wanted).await;
+        }
+        let step = &self.filled(step);
+        let words: Vec<&str> = step.words.iter().map(String::as_str).collect();
         if let Some(settings) = self.settings.take() {
             if words == ["start"] {
                 self.stack = Some(Stack::start(settings).await?);
@@ -40,236 +58,177 @@ impl Running {
             }
             return Ok(());
         }
-        let stack = self.stack.as_mut().ok_or("nothing is started")?;
         match words.as_slice() {
-            ["get" | "head", name, options @ ..] => {
-                let method = if words.first() == Some(&"head") { Method::HEAD } else { Method::GET };
-                let answer = ask(stack, method, name, options).await?;
-                if let Some(etag) = answer.header("etag") {
-                    etag.clone_into(&mut self.etag);
-                }
-                expect_all(stack, &answer, step)
+            ["get" | "head" | "method" | "url" | "crowd" | "hold" | "release" | "raw" | "admin" | "reload", ..] => {
+                self.ask(&words, step).await
             }
+            ["redis-cli", command @ ..] => {
+                let redis = self.stack()?.redis.as_ref().ok_or("no Redis runs")?;
+                expect_printed(&redis.ask(command).await?, step)
+            }
+            ["metric", name, operator, value] => compare(self.stack()?.metric(name).await?, operator, value.parse()?),
+            ["logged", pairs @ ..] => logged(self.stack()?, pairs).await,
+            ["said", program, text] => {
+                let log = self.stack()?.error_log(program);
+                if log.contains(text) { Ok(()) } else { Err(format!("it said {log}").into()) }
+            }
+            ["asked-once" | "asked" | "calls", ..] => counted(self.stack()?, &words),
+            words => act(self.stack()?, words).await,
+        }
+    }
+
+    /// Repeats a step until it holds.
+    async fn eventually(&mut self, step: &Line) -> Result<(), Failure> {
+        let mut last = None;
+        let wait = async {
+            while let Err(error) = Box::pin(self.step(step)).await {
+                last = Some(error);
+                tokio::time::sleep(LOOK).await;
+            }
+        };
+        match tokio::time::timeout(PATIENCE, wait).await {
+            Ok(()) => Ok(()),
+            Err(_) => Err(last.unwrap_or_else(|| "it took too long".into())),
+        }
+    }
+
+    async fn ask(&mut self, words: &[&str], step: &Line) -> Result<(), Failure> {
+        let stack = self.stack.as_mut().ok_or("nothing is started")?;
+        let saved = &mut self.saved;
+        let asked = match words {
+            ["get", name, options @ ..] => request::film(stack, saved, Method::GET, name, options)?,
+            ["head", name, options @ ..] => request::film(stack, saved, Method::HEAD, name, options)?,
             ["method", method, name, options @ ..] => {
-                let answer = ask(stack, Method::from_bytes(method.as_bytes())?, name, options).await?;
-                expect_all(stack, &answer, step)
+                request::film(stack, saved, Method::from_bytes(method.as_bytes())?, name, options)?
             }
-            ["raw", bytes] => expect_raw(&stack.client.raw(&latin1(bytes)).await?, step),
-            ["crowd", count, name, options @ ..] => crowd(stack, count.parse()?, name, options, step).await,
-            ["fault", rule] => {
-                stack.sim.faults().add(serde_json::from_str::<Rule>(rule)?);
-                Ok(())
+            ["url", url, options @ ..] => request::url(stack, saved, url, options)?,
+            ["crowd", count, name, options @ ..] => {
+                let asked = request::film(stack, saved, Method::GET, name, options)?;
+                return crowd(stack, saved, count.parse()?, &asked, step).await;
             }
-            ["no-faults"] => {
-                stack.sim.faults().clear();
-                Ok(())
+            ["hold", label, name, options @ ..] => {
+                let asked = request::film(stack, saved, Method::GET, name, options)?;
+                let (answer, body) = asked.open(stack.client).await?;
+                self.held.insert((*label).to_owned(), body);
+                return expect_all(stack, saved, &answer, step);
             }
-            ["replace", name, bytes, version] => stack.replace(name, size(bytes)?, version.parse()?),
-            ["delete", name] => {
-                let (chat, message) = (stack.chat_id(), stack.film(name)?.message_id);
-                Ok(stack.sim.world().delete_message(chat, message)?)
+            ["release", label] => {
+                return self.held.remove(*label).map(drop).ok_or("nothing of that name is held".into());
             }
-            ["kill", "gateway"] => kill(stack.gateway.take()).await,
-            ["kill", "hive"] => kill(stack.hive.take()).await,
-            ["stop", "gateway"] => stop(stack.gateway.take()).await,
-            ["stop", "hive"] => stop(stack.hive.take()).await,
-            ["start", "gateway"] => stack.start_gateway().await,
-            ["start", "hive"] => stack.start_hive().await,
-            ["asked-once", name] => asked_once(stack, name),
-            ["asked", name, operator, bytes] => {
-                let asked: u64 = chunks(stack, name)?.iter().map(|chunk| chunk.limit * chunk.asked).sum();
-                compare(asked as f64, operator, size(bytes)? as f64)
+            ["raw", bytes] => return expect_raw(&stack.client.raw(&latin1(bytes)).await?, step),
+            ["reload"] => {
+                let answer = stack.change(Method::POST, "/plugins/reload").await?;
+                if !step.below.iter().any(|line| line.words.first().is_some_and(|word| word == "status"))
+                    && !answer.status.is_success()
+                {
+                    return Err(format!("{} {}", answer.status, String::from_utf8_lossy(&answer.body)).into());
+                }
+                return expect_all(stack, saved, &answer, step);
             }
-            ["calls", method, account, operator, count] => {
-                let counts = stack.sim.counters().snapshot();
-                let mine = counts.calls.iter().filter(|call| call.method == *method && call.account == *account);
-                compare(mine.map(|call| call.calls).sum::<u64>() as f64, operator, count.parse()?)
+            ["admin", method, path, options @ ..] => {
+                let answer = admin(stack, method, path, options).await?;
+                return expect_all(stack, saved, &answer, step);
             }
-            ["metric", name, operator, value] => compare(stack.metric(name).await?, operator, value.parse()?),
-            ["logged", pairs @ ..] => logged(stack, pairs).await,
-            _ => Err("no such step".into()),
+            _ => return Err("no such step".into()),
+        };
+        let answer = asked.send(stack.client).await?;
+        if let Some(etag) = answer.header("etag") {
+            saved.keep("etag", etag.to_owned());
         }
+        if let Some(jar) = &asked.jar {
+            saved.receive(jar, &answer);
+        }
+        expect_all(stack, saved, &answer, step)
+    }
+
+    fn filled(&self, step: &Line) -> Line {
+        let now = unix_now();
+        let words = step.words.iter().map(|word| self.saved.fill(word, now)).collect();
+        Line { words, below: step.below.iter().map(|line| self.filled(line)).collect(), ..step.clone() }
+    }
+
+    fn stack(&mut self) -> Result<&mut Stack, Failure> {
+        self.stack.as_mut().ok_or_else(|| "nothing is started".into())
     }
 }
 
-fn prepare(settings: Settings, words: &[&str]) -> Result<Settings, Failure> {
-    Ok(match words {
-        ["film", name, bytes] => settings.film(name, size(bytes)?),
-        ["film", name, bytes, dc] => {
-            let dc = dc.strip_prefix("dc=").ok_or("expected dc=N")?;
-            settings.film_on(name, size(bytes)?, dc.parse()?)
+/// What is done to the stack, or to its settings.
+async fn act(stack: &mut Stack, words: &[&str]) -> Result<(), Failure> {
+    match words {
+        ["fault", rule] => {
+            stack.sim.faults().add(serde_json::from_str::<Rule>(rule)?);
+            Ok(())
         }
-        ["accounts", count] => Settings { accounts: count.parse()?, ..settings },
-        ["shape", shape] => Settings { shape: serde_json::from_str::<Shape>(shape)?, ..settings },
-        ["gateway", key, value] => settings.gateway(key, value),
-        ["hive", key, value] => settings.hive(key, value),
-        _ => return Err("no such step before start".into()),
-    })
-}
-
-/// `bytes=…` is the range; `header "Name: value"` adds one; `link=…` bends the link; `path=…` asks for another path, signed.
-async fn ask(stack: &Stack, method: Method, name: &str, options: &[&str]) -> Result<Answer, Failure> {
-    let (target, headers) = request(stack, name, options)?;
-    let headers: Vec<_> = headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-    stack.client.ask(method, &target, &headers).await
-}
-
-type Headers = Vec<(String, String)>;
-
-fn request(stack: &Stack, name: &str, options: &[&str]) -> Result<(String, Headers), Failure> {
-    let mut path = match name {
-        "-" => String::new(),
-        name => stack.path(stack.film(name)?),
-    };
-    let mut headers = Headers::new();
-    let (mut expires, mut secret, mut bend) = (unix_now() + 3600, SECRET, "");
-    for option in options {
-        match option.split_once('=') {
-            Some(("bytes", _)) => headers.push(("range".into(), (*option).to_owned())),
-            Some(("path", other)) => path = other.to_owned(),
-            Some(("expires-in", seconds)) => expires = unix_now() + seconds.parse::<i64>()?,
-            Some(("secret", other)) => secret = other,
-            Some(("link", how)) => bend = how,
-            _ => {
-                let (name, value) = option.split_once(": ").ok_or_else(|| format!("no such option: {option}"))?;
-                headers.push((name.to_owned(), value.to_owned()));
-            }
+        ["no-faults"] => {
+            stack.sim.faults().clear();
+            Ok(())
         }
+        ["replace", name, bytes, version] => stack.replace(name, size(bytes)?, version.parse()?),
+        ["delete", name] => {
+            let (chat, message) = (stack.film(name)?.chat_id, stack.film(name)?.message_id);
+            Ok(stack.sim.world().delete_message(chat, message)?)
+        }
+        ["kill", "gateway"] => kill(stack.gateway.take()).await,
+        ["kill", "hive"] => kill(stack.hive.take()).await,
+        ["kill", "redis"] => {
+            stack.redis.take().ok_or("it does not run")?.kill().await;
+            Ok(())
+        }
+        ["stop", "gateway"] => stop(stack.gateway.take()).await,
+        ["stop", "hive"] => stop(stack.hive.take()).await,
+        ["start", "gateway"] => stack.start_gateway().await,
+        ["start", "hive"] => stack.start_hive().await,
+        ["start", "redis"] => stack.start_redis().await,
+        ["hangup"] => Ok(stack.gateway.as_ref().ok_or("it does not run")?.notify("HUP").await?),
+        ["gateway", key, value] => stack.set_gateway(key, value),
+        ["tenant", id, key, value] => stack.set_tenant(id, key, value),
+        ["secret", tenant, name, text] => stack.put_secret(tenant, name, text),
+        ["plugin", name, options @ ..] => stack.set_plugin(plugin(name, options)?),
+        ["policy", name, verdict @ ..] => stack.set_plugin(PluginSettings::fixed(name, Fixed::read(verdict)?)),
+        ["no-plugin", name] => stack.drop_plugin(name),
+        ["break-plugin", name, how] => stack.break_plugin(name, how),
+        ["restore-plugin", name] => stack.restore_plugin(name),
+        _ => Err("no such step".into()),
     }
-    let token = token(&path, expires, secret);
-    let escaped = path_escape(&path);
-    let target = match bend {
-        "" => format!("{escaped}?md5={token}&expires={expires}"),
-        "none" => escaped,
-        "padded" => format!("{escaped}?md5={token}==&expires={expires}"),
-        "later" => format!("{escaped}?md5={token}&expires={}", expires + 1),
-        "other-spelling" => {
-            format!("{}?md5={token}&expires={expires}", escaped.replacen("/stream/", "//x/../%73tream/", 1))
-        }
-        _ => return Err(format!("no such link: {bend}").into()),
-    };
-    Ok((target, headers))
 }
 
-async fn crowd(stack: &Stack, count: usize, name: &str, options: &[&str], step: &Line) -> Result<(), Failure> {
-    let (target, headers) = request(stack, name, options)?;
+/// What was asked of Telegram.
+fn counted(stack: &Stack, words: &[&str]) -> Result<(), Failure> {
+    match words {
+        ["asked-once", name] => asked_once(stack, name),
+        ["asked", name, operator, bytes] => {
+            let asked: u64 = chunks(stack, name)?.iter().map(|chunk| chunk.limit * chunk.asked).sum();
+            compare(asked as f64, operator, size(bytes)? as f64)
+        }
+        ["calls", method, account, operator, count] => {
+            let counts = stack.sim.counters().snapshot();
+            let mine = counts.calls.iter().filter(|call| call.method == *method && call.account == *account);
+            compare(mine.map(|call| call.calls).sum::<u64>() as f64, operator, count.parse()?)
+        }
+        _ => Err("no such step".into()),
+    }
+}
+
+async fn admin(stack: &Stack, method: &str, path: &str, options: &[&str]) -> Result<Answer, Failure> {
+    let token = match options {
+        [] => Some(ADMIN_TOKEN),
+        ["token=none"] => None,
+        [option] => Some(option.strip_prefix("token=").ok_or("expected token=TOKEN")?),
+        _ => return Err("expected token=TOKEN".into()),
+    };
+    let header = token.map(|token| format!("Bearer {token}"));
+    let headers: Vec<_> = header.iter().map(|header| ("authorization", header.as_str())).collect();
+    stack.admin.ask(Method::from_bytes(method.as_bytes())?, path, &headers).await
+}
+
+async fn crowd(stack: &Stack, saved: &mut Saved, count: usize, asked: &Asked, step: &Line) -> Result<(), Failure> {
     let mut viewers = tokio::task::JoinSet::new();
     for _ in 0..count {
-        let (client, target, headers) = (stack.client, target.clone(), headers.clone());
-        viewers.spawn(async move {
-            let headers: Vec<_> = headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-            client.ask(Method::GET, &target, &headers).await
-        });
+        let (client, asked) = (stack.client, asked.clone());
+        viewers.spawn(async move { asked.send(client).await });
     }
     while let Some(answer) = viewers.join_next().await {
-        expect_all(stack, &answer??, step)?;
-    }
-    Ok(())
-}
-
-fn expect_all(stack: &Stack, answer: &Answer, step: &Line) -> Result<(), Failure> {
-    for line in &step.below {
-        let words: Vec<&str> = line.words.iter().map(String::as_str).collect();
-        expect(stack, answer, &words).map_err(|e| format!("line {}: {}: {e}", line.number, line.text))?;
-    }
-    match &answer.broken {
-        Some(reason) if !step.below.iter().any(|line| line.words == ["broken"]) => {
-            Err(format!("the body broke after {} bytes: {reason}", answer.body.len()).into())
-        }
-        _ => Ok(()),
-    }
-}
-
-fn expect(stack: &Stack, answer: &Answer, words: &[&str]) -> Result<(), Failure> {
-    let wrong = |got: String| -> Result<(), Failure> { Err(format!("got {got}").into()) };
-    match words {
-        ["status", status] if answer.status.as_str() == *status => Ok(()),
-        ["status", _] => wrong(format!("{} {:?}", answer.status, String::from_utf8_lossy(&answer.body))),
-        ["cache", status] if answer.header("x-cache-status") == Some(status) => Ok(()),
-        ["cache", _] => wrong(format!("{:?}", answer.header("x-cache-status"))),
-        ["header", name, value] if answer.header(name) == Some(value) => Ok(()),
-        ["header", name, "~", part] if answer.header(name).is_some_and(|value| value.contains(part)) => Ok(()),
-        ["header", name, operator @ (">=" | "<="), value] => {
-            let number = answer.header(name).and_then(|value| value.parse().ok()).ok_or("no number in that header")?;
-            compare(number, operator, value.parse()?)
-        }
-        ["header", name, ..] => wrong(format!("{:?}", answer.header(name))),
-        ["no-header", name] if answer.header(name).is_none() => Ok(()),
-        ["no-header", name] => wrong(format!("{:?}", answer.header(name))),
-        ["length", bytes] if answer.body.len() as u64 == size(bytes)? => Ok(()),
-        ["length", _] => wrong(answer.body.len().to_string()),
-        ["text", text] if answer.body == text.as_bytes() => Ok(()),
-        ["text", _] => wrong(format!("{:?}", String::from_utf8_lossy(&answer.body))),
-        ["body", name] => {
-            let film = stack.film(name)?;
-            if answer.body.len() as u64 != film.size {
-                return wrong(format!("{} bytes", answer.body.len()));
-            }
-            film.compare(0, &answer.body)
-        }
-        ["body", name, first, last] => {
-            let (first, last) = (size(first)?, size(last)?);
-            if answer.body.len() as u64 != last - first + 1 {
-                return wrong(format!("{} bytes", answer.body.len()));
-            }
-            stack.film(name)?.compare(first, &answer.body)
-        }
-        ["prefix-of", name, first] => stack.film(name)?.compare(size(first)?, &answer.body),
-        ["parts", name] => expect_parts(stack, answer, name),
-        ["broken"] if answer.broken.is_some() => Ok(()),
-        ["broken"] => wrong("a whole body".into()),
-        _ => Err("no such expectation".into()),
-    }
-}
-
-/// Takes a `multipart/byteranges` body apart and compares each part with the film.
-fn expect_parts(stack: &Stack, answer: &Answer, name: &str) -> Result<(), Failure> {
-    let film = stack.film(name)?;
-    let kind = answer.header("content-type").unwrap_or_default();
-    let boundary = kind.strip_prefix("multipart/byteranges; boundary=").ok_or_else(|| format!("type is {kind}"))?;
-    let mut rest = answer.body.as_slice();
-    let mut parts = 0;
-    loop {
-        let head_end = find(rest, b"\r\n\r\n");
-        let head = String::from_utf8_lossy(rest.get(..head_end.unwrap_or(rest.len())).unwrap_or_default()).into_owned();
-        if head.trim_start().starts_with(&format!("--{boundary}--")) {
-            return if parts > 1 { Ok(()) } else { Err("fewer than two parts".into()) };
-        }
-        if !head.trim_start().starts_with(&format!("--{boundary}")) {
-            return Err(format!("no boundary where one should be: {head:?}").into());
-        }
-        let range = head.lines().find_map(|l| l.strip_prefix("Content-Range: bytes ")).ok_or("a part without range")?;
-        let (range, whole) = range.split_once('/').ok_or("a part without size")?;
-        let (first, last) = range.split_once('-').ok_or("a part without end")?;
-        let (first, last): (u64, u64) = (first.parse()?, last.parse()?);
-        if whole.parse::<u64>()? != film.size {
-            return Err(format!("a part says the size is {whole}").into());
-        }
-        let begin = head_end.ok_or("a part without body")? + 4;
-        let end = begin + usize::try_from(last - first + 1)?;
-        film.compare(first, rest.get(begin..end).ok_or("a part is cut short")?)?;
-        rest = rest.get(end..).unwrap_or_default();
-        parts += 1;
-    }
-}
-
-fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
-    bytes.windows(wanted.len()).position(|window| window == wanted)
-}
-
-fn expect_raw(answer: &[u8], step: &Line) -> Result<(), Failure> {
-    let text = String::from_utf8_lossy(answer);
-    for line in &step.below {
-        let held = match line.words.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
-            ["status", status] => text.split(' ').nth(1) == Some(status),
-            ["closed"] => true,
-            ["contains", part] => text.contains(part),
-            ["lacks", part] => !text.contains(part),
-            _ => return Err(format!("line {}: no such expectation of a raw answer", line.number).into()),
-        };
-        if !held {
-            return Err(format!("line {}: {}: got {text:?}", line.number, line.text).into());
-        }
+        expect_all(stack, saved, &answer??, step)?;
     }
     Ok(())
 }
@@ -292,9 +251,7 @@ async fn logged(stack: &mut Stack, pairs: &[&str]) -> Result<(), Failure> {
             }
         }
     };
-    tokio::time::timeout(std::time::Duration::from_secs(10), wait)
-        .await
-        .map_err(|_| "no such line in the access log")?
+    tokio::time::timeout(PATIENCE, wait).await.map_err(|_| "no such line in the access log")?
 }
 
 fn chunks(stack: &Stack, name: &str) -> Result<Vec<telegram_sim::ChunkCount>, Failure> {
@@ -310,16 +267,6 @@ fn asked_once(stack: &Stack, name: &str) -> Result<(), Failure> {
         Some(chunk) => Err(format!("{chunk:?}").into()),
         None => Ok(()),
     }
-}
-
-fn compare(left: f64, operator: &str, right: f64) -> Result<(), Failure> {
-    let holds = match operator {
-        "==" => left == right,
-        ">=" => left >= right,
-        "<=" => left <= right,
-        _ => return Err("expected ==, >= or <=".into()),
-    };
-    if holds { Ok(()) } else { Err(format!("got {left}").into()) }
 }
 
 async fn kill(process: Option<crate::Process>) -> Result<(), Failure> {

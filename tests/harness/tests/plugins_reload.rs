@@ -1,0 +1,115 @@
+//! Plugins change under load: no request may fail for it, and nothing may stay behind.
+
+use harness::{ADMIN_TOKEN, Client, Failure, Fixed, PluginSettings, Settings, Stack};
+use http::Method;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+const VIEWERS: usize = 4;
+/// Reloads after which memory is taken for settled.
+const SETTLED: u64 = 100;
+/// Every so many reloads the plugin that ships changes too: it costs more to compile.
+const LARGE: u64 = 10;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sixty_reloads_under_load_fail_no_request() -> Result<(), Failure> {
+    reload(60).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "takes minutes: part of the soak"]
+async fn soak_thousand_reloads_under_load_stay_flat() -> Result<(), Failure> {
+    let resident = reload(1_000).await?;
+    let at = |count: u64| {
+        // The mean of some: one reading has a compilation's leavings in it, or not.
+        let around: Vec<u64> =
+            resident.iter().filter(|(number, _)| (count - 20..=count).contains(number)).map(|(_, r)| *r).collect();
+        around.iter().sum::<u64>() as f64 / around.len().max(1) as f64
+    };
+    let (early, late) = (at(SETTLED), at(1_000));
+    println!("resident after {SETTLED} reloads: {:.1} MiB, after 1000: {:.1} MiB", early / 1e6, late / 1e6);
+    assert!((late / early - 1.0).abs() <= 0.05, "from {early} to {late} bytes");
+    Ok(())
+}
+
+/// Reloads a changed policy so many times while viewers ask without a pause; gives the resident set after each.
+async fn reload(times: u64) -> Result<Vec<(u64, u64)>, Failure> {
+    let settings = Settings::default()
+        .film("a.mkv", 1 << 20)
+        .plugin(policy(0))
+        .plugin(PluginSettings::new("policy-tiers").set("settings.free_viewer_streams", "0").set("order", "200"));
+    let mut stack = Stack::start(settings).await?;
+    let film = stack.film("a.mkv")?.clone();
+    let link: Arc<str> = stack.link(&film).into();
+    stack.get("a.mkv", None).await?;
+
+    let (done, served) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+    let mut viewers = tokio::task::JoinSet::new();
+    for _ in 0..VIEWERS {
+        let (client, link, film) = (stack.client, link.clone(), film.clone());
+        let (done, served) = (done.clone(), served.clone());
+        viewers.spawn(async move {
+            while !done.load(Ordering::Relaxed) {
+                let answer = client.ask(Method::GET, &link, &[("range", "bytes=1000-66535")]).await?;
+                if answer.status != 206 || answer.broken.is_some() {
+                    return Err(format!("{} {:?}", answer.status, String::from_utf8_lossy(&answer.body)).into());
+                }
+                film.compare(1000, &answer.body)?;
+                served.fetch_add(1, Ordering::Relaxed);
+            }
+            Ok::<(), Failure>(())
+        });
+    }
+    let mut resident = Vec::new();
+    for number in 1..=times {
+        stack.set_plugin(policy(number))?;
+        if number % LARGE == 0 {
+            stack.break_plugin("policy-tiers", "newer")?;
+        }
+        let before = served.load(Ordering::Relaxed);
+        loaded(&stack.admin, number).await?;
+        // Each generation has to have answered somebody before the next comes.
+        while served.load(Ordering::Relaxed) < before + VIEWERS as u64 && !viewers.is_empty() {
+            if let Some(ended) = viewers.try_join_next() {
+                ended??;
+            }
+            tokio::task::yield_now().await;
+        }
+        let gateway = stack.gateway.as_ref().ok_or("no gateway")?;
+        resident.push((number, gateway.resident_bytes().ok_or("the gateway is gone")?));
+    }
+    done.store(true, Ordering::Relaxed);
+    while let Some(viewer) = viewers.join_next().await {
+        viewer??;
+    }
+    for kind in ["trap", "start", "broken", "wall", "busy"] {
+        let failures = format!("streamvault_plugin_failures_total{{plugin=\"gate\",kind=\"{kind}\"}}");
+        assert_eq!(stack.metric(&failures).await?, 0.0, "{kind}");
+    }
+    let allowed = stack.metric("streamvault_plugin_verdicts_total{plugin=\"gate\",verdict=\"allow\"}").await?;
+    let served = served.load(Ordering::Relaxed);
+    assert!(allowed >= served as f64, "{served} were served, {allowed} allowed");
+    println!("{times} reloads, {served} requests");
+    Ok(resident)
+}
+
+/// The same policy in as many versions as there are numbers.
+fn policy(number: u64) -> PluginSettings {
+    let allow = Fixed::Allow {
+        rate: None,
+        viewer_streams: u32::try_from(1_000 + number).ok(),
+        tenant_streams: None,
+        expires: None,
+        ranges: Vec::new(),
+        viewer: None,
+    };
+    PluginSettings::fixed("gate", allow)
+}
+
+async fn loaded(admin: &Client, number: u64) -> Result<(), Failure> {
+    let token = format!("Bearer {ADMIN_TOKEN}");
+    let answer = admin.ask(Method::POST, "/plugins/reload", &[("authorization", &token)]).await?;
+    let text = String::from_utf8_lossy(&answer.body).into_owned();
+    if answer.status == 200 && text.contains("gate") { Ok(()) } else { Err(format!("reload {number}: {text}").into()) }
+}
