@@ -69,19 +69,22 @@ impl Template {
         store.set_max_component_handles(MOST_HANDLES);
         store.epoch_deadline_callback(|mut cx| cx.data_mut().tick());
         store.set_epoch_deadline(1);
-        let made = self.pre.instantiate_async(&mut store).await;
-        let guest = made.and_then(|instance| match &self.exports {
+        let instance = match self.pre.instantiate_async(&mut store).await {
+            Ok(instance) => instance,
+            Err(error) => {
+                let refused = store.data().memory.refused;
+                return Err(Failure::Start(classify(&error, refused).to_string()));
+            }
+        };
+        let guest = match &self.exports {
             Exports::Tenant(indices) => indices.load(&mut store, &instance).map(Guest::Tenant),
             Exports::Policy(indices) => indices.load(&mut store, &instance).map(Guest::Policy),
             Exports::Ads(indices) => indices.load(&mut store, &instance).map(Guest::Ads),
             Exports::Observe(indices) => indices.load(&mut store, &instance).map(Guest::Observe),
-        });
+        };
         match guest {
             Ok(guest) => Ok(Instance { store, guest, calls: 0, idle_since: Duration::ZERO, _slot: slot }),
-            Err(error) => {
-                let refused = store.data().memory.refused;
-                Err(Failure::Start(classify(&error, refused).to_string()))
-            }
+            Err(error) => Err(Failure::Start(format!("a function has another type than the contract's: {error:#}"))),
         }
     }
 }

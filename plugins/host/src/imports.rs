@@ -37,7 +37,7 @@ impl requests::HostRequest for State {
     }
 
     fn method(&mut self, _: Resource<Handle>) -> Result<String> {
-        Ok(self.request()?.method.clone())
+        Ok(self.request()?.method.to_owned())
     }
 
     fn host(&mut self, _: Resource<Handle>) -> Result<String> {
@@ -81,7 +81,7 @@ impl requests::HostRequest for State {
     }
 
     fn claim(&mut self, _: Resource<Handle>, name: String) -> Result<Option<String>> {
-        Ok(self.request()?.claim(&name).map(str::to_owned))
+        Ok(self.request()?.claim(&name).map(std::borrow::Cow::into_owned))
     }
 
     fn viewer(&mut self, _: Resource<Handle>) -> Result<String> {
@@ -95,7 +95,7 @@ impl requests::HostRequest for State {
 
     fn link(&mut self, _: Resource<Handle>) -> Result<requests::Link> {
         let link = &self.request()?.link;
-        Ok(requests::Link { key_id: link.key_id.clone(), expires: link.expires, expired: link.expired })
+        Ok(requests::Link { key_id: link.key_id.to_string(), expires: link.expires, expired: link.expired })
     }
 
     fn range(&mut self, _: Resource<Handle>) -> Result<Option<String>> {

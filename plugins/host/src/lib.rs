@@ -42,7 +42,7 @@ pub use failure::Failure;
 pub use load::CONTRACT;
 pub use plugins::{AdminError, Plugins};
 pub use reply::BadReply;
-pub use request::{Identity, Link, Media, Request};
+pub use request::{Claims, Identity, Link, Media, Request};
 pub use status::{Change, GenerationStatus, Outcome, Status};
 pub use verdict::{
     Ads, Branding, ByteRange, Cookie, Failed, Finished, Limits, Playlist, PlaylistKind, Policy, TenantRecord,

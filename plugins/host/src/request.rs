@@ -1,6 +1,7 @@
 //! What a hook may ask about the request at hand.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::fmt::Debug;
 use std::sync::{Arc, OnceLock};
 
 /// How far the viewer's token was believed.
@@ -28,11 +29,17 @@ pub struct Media {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Link {
     /// Name of the secret that signed it.
-    pub key_id: String,
+    pub key_id: Arc<str>,
     /// Last second at which it is good, since 1970.
     pub expires: u64,
     /// That second has passed, the tenant's grace has not.
     pub expired: bool,
+}
+
+/// What a verified token says of its viewer.
+pub trait Claims: Debug + Send + Sync {
+    /// One claim: a string as it is, anything else as JSON.
+    fn claim(&self, name: &str) -> Option<Cow<'_, str>>;
 }
 
 /// The facts of one request, built once and lent to every hook of every chain that is asked about it.
@@ -46,7 +53,7 @@ pub struct Request {
     /// The tenant's id.
     pub tenant: Arc<str>,
     /// `GET` or `HEAD`.
-    pub method: String,
+    pub method: &'static str,
     /// Lower case, without port.
     pub host: String,
     /// Decoded and normalised, as the link signs it.
@@ -56,7 +63,7 @@ pub struct Request {
     /// Path and query as they were sent, the link's token included.
     pub target: String,
     /// Query parameters that carry the link's token (`md5`, `expires`): hidden from the guest's `query`.
-    pub token_parameters: Vec<String>,
+    pub token_parameters: Arc<[String]>,
     /// Names in lower case, first value each, UTF-8 only.
     pub headers: Vec<(String, String)>,
     /// Names as they were sent.
@@ -65,8 +72,8 @@ pub struct Request {
     pub remote_address: Option<String>,
     /// Whether the viewer's token was believed.
     pub identity: Identity,
-    /// Verified claims: a string as it is, anything else as JSON. Empty unless [`Identity::Verified`].
-    pub claims: BTreeMap<String, String>,
+    /// Verified claims; `None` unless [`Identity::Verified`].
+    pub claims: Option<Arc<dyn Claims>>,
     /// Whom streams are counted under unless a policy says otherwise.
     pub viewer: String,
     /// The media.
@@ -108,13 +115,13 @@ impl Request {
         self.cookies.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
-    pub(crate) fn claim(&self, name: &str) -> Option<&str> {
-        (self.identity == Identity::Verified).then(|| self.claims.get(name).map(String::as_str)).flatten()
+    pub(crate) fn claim(&self, name: &str) -> Option<Cow<'_, str>> {
+        self.claims.as_ref().filter(|_| self.identity == Identity::Verified)?.claim(name)
     }
 
     /// First value of a query parameter as it was sent; never one that carries the link's token.
     pub(crate) fn query(&self, name: &str) -> Option<&str> {
-        if self.token_parameters.iter().any(|hidden| hidden == name) {
+        if self.token_parameters.iter().any(|hidden| hidden.eq_ignore_ascii_case(name)) {
             return None;
         }
         parameters(&self.target).find(|pair| parameter_name(pair) == name).map(|pair| {
@@ -149,13 +156,24 @@ fn parameter_name(pair: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use super::{Identity, Request};
+    use super::{Claims, Identity, Request};
+    use std::borrow::Cow;
+    use std::sync::Arc;
+
+    #[derive(Debug)]
+    struct Me;
+
+    impl Claims for Me {
+        fn claim(&self, name: &str) -> Option<Cow<'_, str>> {
+            (name == "sub").then_some(Cow::Borrowed("me"))
+        }
+    }
 
     fn request(target: &str) -> Request {
         Request {
             origin: "https://a.test".into(),
             target: target.into(),
-            token_parameters: vec!["md5".into(), "expires".into()],
+            token_parameters: Arc::new(["md5".into(), "expires".into()]),
             ..Request::default()
         }
     }
@@ -166,6 +184,7 @@ mod tests {
             ("/s?tier=gold&md5=x", "tier", Some("gold")),
             ("/s?tier=gold&md5=x", "md5", None),
             ("/s?tier=gold&expires=9", "expires", None),
+            ("/s?MD5=x", "MD5", None),
             ("/s?a=1&a=2", "a", Some("1")),
             ("/s?a", "a", Some("")),
             ("/s?a=b=c", "a", Some("b=c")),
@@ -195,12 +214,12 @@ mod tests {
     #[test]
     fn claims_are_shown_only_if_verified() {
         let mut request = request("/");
-        request.claims.insert("sub".into(), "me".into());
+        request.claims = Some(Arc::new(Me));
         for (identity, want) in
             [(Identity::Verified, Some("me")), (Identity::Invalid, None), (Identity::Anonymous, None)]
         {
             request.identity = identity;
-            assert_eq!(request.claim("sub"), want);
+            assert_eq!(request.claim("sub").as_deref(), want);
         }
     }
 

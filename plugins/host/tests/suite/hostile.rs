@@ -1,0 +1,195 @@
+//! Guests that misbehave in a call: each call fails as the fail policy says, and the next good one succeeds.
+
+use crate::guest::{Guest, Reply, TEXT, deny, ranges, redirect};
+use crate::rig::{Rig, ask, chain, failures, request, stats, until, word};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+
+/// A redirect to a text.
+fn to(url: &[u8]) -> Guest {
+    let length = u32::try_from(url.len()).unwrap();
+    Guest::answering(redirect(TEXT, length).bytes()).data(TEXT, url)
+}
+
+/// A denial with a text.
+fn refusing(status: u16, text: &[u8]) -> Guest {
+    let length = u32::try_from(text.len()).unwrap();
+    Guest::answering(deny(status, TEXT, length).bytes()).data(TEXT, text)
+}
+
+fn again(count: u32, body: &str) -> String {
+    format!(
+        "(loop $l {body} (br_if $l (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1))) (i32.const {count}))))"
+    )
+}
+
+const MEBIBYTES_OF_PAGES: u32 = 16;
+
+/// Name, guest, and the word of its failure.
+fn rows() -> Vec<(&'static str, Guest, &'static str)> {
+    let evil = Guest::evil;
+    let drop_and = |reply: u32| format!("(call $drop (local.get $request)) (return (i32.const {reply}))");
+    vec![
+        ("endless loop", evil("(loop $l (br $l))"), "time"),
+        ("endless recursion", evil("(call $deeper)").with("(func $deeper (call $deeper) (call $deeper))"), "stack"),
+        ("unreachable", evil("unreachable"), "trap"),
+        ("division by zero", evil("(drop (i32.div_u (i32.const 1) (i32.const 0)))"), "trap"),
+        ("out of bounds", evil("(drop (i32.load (i32.const -8)))"), "trap"),
+        (
+            "memory growth",
+            evil("(loop $l (br_if $l (i32.ne (memory.grow (i32.const 1)) (i32.const -1)))) unreachable"),
+            "memory",
+        ),
+        (
+            "table growth",
+            evil("(loop $l (br_if $l (i32.ne (table.grow $t (ref.null func) (i32.const 1000)) (i32.const -1)))) unreachable")
+                .with("(table $t 1 funcref)"),
+            "memory",
+        ),
+        ("text beyond memory", Guest::answering(deny(403, 16, 0x7fff_ffff).bytes()), "trap"),
+        (
+            "gigantic text",
+            Guest::answering(deny(403, 65_536, 6 << 20).bytes()).pages(8 * MEBIBYTES_OF_PAGES),
+            "excess",
+        ),
+        (
+            "gigantic list",
+            Guest::answering(ranges(65_536, 400_000).bytes()).pages(8 * MEBIBYTES_OF_PAGES),
+            "excess",
+        ),
+        ("list beyond memory", Guest::answering(ranges(65_536, u32::MAX).bytes()), "trap"),
+        ("many ranges", Guest::answering(ranges(65_536, 4_000).bytes()), "bad-reply"),
+        ("no case of the verdict", Guest::answering(Reply::default().int(0, 9).long(72, 0).bytes()), "trap"),
+        ("verdict beyond memory", evil(&drop_and(0x7fff_fff0)), "trap"),
+        ("not UTF-8", refusing(403, b"\xff\xfe"), "trap"),
+        (
+            "gigantic log line",
+            evil("(call $log (i32.const 0) (i32.const 0) (i32.const 6291456))").pages(8 * MEBIBYTES_OF_PAGES),
+            "excess",
+        ),
+        (
+            "store flood",
+            evil(&again(
+                65,
+                "(call $set (i32.const 256) (i32.const 8) (i32.const 256) (i32.const 8) (i32.const 60) (i32.const 128))",
+            )),
+            "excess",
+        ),
+        ("randomness flood", evil("(call $random (i32.const 1025) (i32.const 128))"), "excess"),
+        ("handle kept", evil("(return (i32.const 512))"), "trap"),
+        (
+            "handle used after it was dropped",
+            evil("(call $drop (local.get $request)) (call $id (local.get $request) (i32.const 128))"),
+            "trap",
+        ),
+        ("handle made up", evil("(call $id (i32.const 77) (i32.const 128))"), "trap"),
+        (
+            "results put beyond memory",
+            evil("(call $id (local.get $request) (i32.const 128))").realloc("i32.const -16"),
+            "trap",
+        ),
+        (
+            "results put nowhere, for ever",
+            evil("(call $id (local.get $request) (i32.const 128))").realloc("(loop $l (br $l)) unreachable"),
+            "time",
+        ),
+        ("status that refuses nothing", refusing(200, b"ok"), "bad-reply"),
+        ("status 302", refusing(302, b"go"), "bad-reply"),
+        ("line break in a refusal", refusing(403, b"no\r\nSet-Cookie: a=b"), "bad-reply"),
+        ("long refusal", refusing(403, &[b'a'; 201]), "bad-reply"),
+        ("header smuggled behind a URL", to(b"https://a.test/\r\nSet-Cookie: a=b"), "bad-reply"),
+        ("NUL in a URL", to(b"https://a.test/\0"), "bad-reply"),
+        ("script for a URL", to(b"javascript:alert(1)"), "bad-reply"),
+        ("another host in two slashes", to(b"//evil.test/"), "bad-reply"),
+        ("another host in a backslash", to(b"/\\evil.test/"), "bad-reply"),
+        ("another host behind an @", to(b"https://films.test@evil.test/"), "bad-reply"),
+        ("empty URL", to(b""), "bad-reply"),
+        ("limits that stop everything", Guest::answering(Reply::default().int(8, 1).long(16, 1).long(72, 0).bytes()), "bad-reply"),
+        ("no streams at all", Guest::answering(Reply::default().int(24, 1).int(28, 0).long(72, 0).bytes()), "bad-reply"),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_fails_for_its_own_call_alone() {
+    let rig = Rig::new();
+    for (name, guest, want) in rows() {
+        let plugins = rig.policy("", &guest).await;
+        assert_eq!(word(&ask(&plugins, 1).await), "allow", "{name}: before");
+        assert_eq!(word(&ask(&plugins, 666).await), want, "{name}");
+        assert_eq!(word(&ask(&plugins, 1).await), "allow", "{name}: after");
+        assert_eq!(failures(&stats(&plugins), want), 1, "{name}");
+
+        let plugins = rig.policy("fail = \"open\"", &guest).await;
+        assert_eq!(word(&ask(&plugins, 666).await), "allow", "{name}: open");
+        assert_eq!(failures(&stats(&plugins), want), 1, "{name}: open, but counted");
+    }
+}
+
+#[tokio::test]
+async fn a_log_flood_is_dropped_and_counted() {
+    let flood = again(5_000, "(call $log (i32.const 1) (i32.const 256) (i32.const 8))");
+    let rig = Rig::new();
+    let plugins = rig.policy("[limits]\nlog_lines = 3\ntime = \"1s\"", &Guest::evil(&flood)).await;
+    assert_eq!(word(&ask(&plugins, 666).await), "allow");
+    let stats = stats(&plugins);
+    // The flood may lie across the end of a second.
+    assert!((3..=6).contains(&stats.log_written), "{stats:?}");
+    assert_eq!(stats.log_written + stats.log_dropped, 5_000);
+}
+
+/// A guest that runs gives its thread to others each tick: counted in polls, not in time.
+#[tokio::test(flavor = "current_thread")]
+async fn a_spinning_guest_leaves_its_thread_to_others() {
+    let rig = Rig::new();
+    let plugins = rig.policy("[limits]\ntime = \"20ms\"\nwall = \"60s\"", &Guest::evil("(loop $l (br $l))")).await;
+    let polls = Arc::new(AtomicU64::new(0));
+    let counting = Arc::clone(&polls);
+    let other = tokio::spawn(async move {
+        loop {
+            counting.fetch_add(1, SeqCst);
+            tokio::task::yield_now().await;
+        }
+    });
+    let before = polls.load(SeqCst);
+    assert_eq!(word(&ask(&plugins, 666).await), "time");
+    // It was asked twenty times to yield before it was stopped the twenty-first time.
+    assert!(polls.load(SeqCst) - before >= 20, "{}", polls.load(SeqCst) - before);
+    other.abort();
+}
+
+/// An instance whose call failed is not used again; the others are.
+#[tokio::test]
+async fn a_trap_on_every_third_call() {
+    let guest = Guest::policy(
+        "(global.set $calls (i32.add (global.get $calls) (i32.const 1)))
+         (call $drop (local.get $request))
+         (if (i32.eq (global.get $calls) (i32.const 3)) (then unreachable))
+         i32.const 512",
+    )
+    .with("(global $calls (mut i32) (i32.const 0))");
+    let rig = Rig::new();
+    let plugins = rig.policy("[limits]\ninstances = 1", &guest).await;
+    for call in 1..=30 {
+        let want = if call % 3 == 0 { "trap" } else { "allow" };
+        assert_eq!(word(&ask(&plugins, 1).await), want, "call {call}");
+    }
+    let stats = stats(&plugins);
+    assert_eq!((stats.created, stats.discarded, stats.idle, stats.busy), (10, 10, 0, 0));
+    assert_eq!((stats.latency.count(), failures(&stats, "trap")), (30, 10));
+}
+
+/// A caller that leaves in the middle: the instance goes, its place is free, the next call is good.
+#[tokio::test]
+async fn a_caller_that_leaves() {
+    let rig = Rig::new();
+    let limits = "[limits]\ntime = \"10s\"\nwall = \"60s\"\ninstances = 1";
+    let plugins = rig.policy(limits, &Guest::evil("(loop $l (br $l))")).await;
+    let chain = chain(&plugins, "films");
+    let running = tokio::spawn(async move { chain.policy(&request(666)).await });
+    until(|| stats(&plugins).busy == 1).await;
+    running.abort();
+    assert!(running.await.unwrap_err().is_cancelled());
+    assert_eq!(word(&ask(&plugins, 1).await), "allow");
+    let now = stats(&plugins);
+    assert_eq!((now.busy, now.idle, now.created, now.discarded), (0, 1, 2, 1));
+}
