@@ -113,6 +113,11 @@ impl Guest {
     pub(crate) fn module(&self, with_types: bool) -> Vec<u8> {
         let used =
             |name: &str| self.functions.contains(&format!("{name} ")) || self.functions.contains(&format!("{name})"));
+        let wasi = if used("$environment") {
+            "(import \"wasi:cli/environment@0.2.0\" \"get-environment\" (func $environment (param i32)))"
+        } else {
+            ""
+        };
         let imports: String = IMPORTS
             .iter()
             .filter(|(name, ..)| used(name))
@@ -122,7 +127,7 @@ impl Guest {
             })
             .collect();
         let text = format!(
-            "(module {imports}
+            "(module {imports} {wasi}
                (memory (export \"memory\") {pages})
                (global $top (mut i32) (i32.const 65536))
                (func (export \"cabi_realloc\") (param i32 i32 i32 i32) (result i32) (local $at i32) {realloc})
@@ -144,6 +149,28 @@ impl Guest {
         let encoder = ComponentEncoder::default().module(&self.module(true)).unwrap();
         encoder.validate(true).encode().unwrap_or_else(|error| panic!("{error:#}"))
     }
+}
+
+/// A policy that wants WASI as well, as guests with a standard library do: it refuses with 400 and the number of environment
+/// variables that it sees.
+pub(crate) fn wanting_wasi() -> Vec<u8> {
+    let wasi =
+        "package wasi:cli@0.2.0; interface environment { get-environment: func() -> list<tuple<string, string>>; }
+        world all { import environment; }";
+    let guest = Guest::policy(&format!(
+        "(call $environment (i32.const 128)) (call $drop (local.get $request))
+         (i32.store16 (i32.const {status}) (i32.add (i32.const 400) (i32.load (i32.const 132))))
+         i32.const {REPLY}",
+        status = REPLY + 8,
+    ))
+    .data(REPLY, deny(0, 0, 0).bytes());
+    let mut module = guest.module(true);
+    let mut resolve = Resolve::default();
+    let package = resolve.push_str("wasi.wit", wasi).unwrap();
+    let world = resolve.select_world(&[package], Some("all")).unwrap();
+    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).unwrap();
+    let encoder = ComponentEncoder::default().module(&module).unwrap();
+    encoder.validate(true).encode().unwrap_or_else(|error| panic!("{error:#}"))
 }
 
 /// Address of a verdict that allows everything: memory is zero there.

@@ -1,6 +1,6 @@
 //! What is not loaded, why, and what becomes of the requests that it should have been asked about.
 
-use crate::guest::{ALLOW, Guest};
+use crate::guest::{ALLOW, Guest, wanting_wasi};
 use crate::rig::{Rig, ask, chain, request, stats, word};
 use plugin_host::{Host, HostConfig, HostError, Outcome, Policy};
 use plugin_kv::{Kv, MemoryBounds};
@@ -92,6 +92,16 @@ async fn core_modules_are_made_components() {
     let (plugins, changes) = rig.open(vec![rig.spec("p", "hook = \"policy\"", &allowing().module(true))]).await;
     assert!(changes[0].problem().is_none(), "{changes:?}");
     assert_eq!(word(&ask(&plugins, 1).await), "allow");
+}
+
+/// Guests with a standard library import WASI: they get one with nothing in it.
+#[tokio::test]
+async fn wasi_is_there_and_empty() {
+    assert!(std::env::vars().count() > 0);
+    let rig = Rig::new();
+    let (plugins, changes) = rig.open(vec![rig.spec("p", "hook = \"policy\"", &wanting_wasi())]).await;
+    assert!(changes[0].problem().is_none(), "{changes:?}");
+    assert_eq!(word(&ask(&plugins, 1).await), "400");
 }
 
 /// Whom does a plugin concern whose manifest is gone? If nobody can say, the guard of every request.
