@@ -23,9 +23,12 @@ fn main() -> io::Result<()> {
         }
         let _ = writeln!(text, "static {name}: &[(&str, &str)] = &[{list}];");
     }
-    for (name, file) in
-        [("SDK_MANIFEST", "sdk/Cargo.toml"), ("GUESTS_MANIFEST", "guests/Cargo.toml"), ("LOCK", "guests/Cargo.lock")]
-    {
+    for (name, file) in [
+        ("SDK_MANIFEST", "sdk/Cargo.toml"),
+        ("GUESTS_MANIFEST", "guests/Cargo.toml"),
+        ("LOCK", "guests/Cargo.lock"),
+        ("FORMAT", "../rustfmt.toml"),
+    ] {
         let _ = writeln!(text, "static {name}: &str = include_str!({:?});", plugins.join(file));
     }
     fs::write(out.join("vendored.rs"), text)

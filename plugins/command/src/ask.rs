@@ -101,6 +101,13 @@ impl Question {
     }
 }
 
+/// A step for when nobody recorded any: an ordinary request for a large film.
+pub(crate) fn ordinary(hook: Hook) -> Step {
+    let request = recorded::Facts { size: Some(1 << 30), ..recorded::Facts::default() };
+    let finished = if hook == Hook::Observe { vec![recorded::Finished::default()] } else { Vec::new() };
+    Step { request, finished, ..Step::default() }
+}
+
 /// Who is asked: this plugin alone.
 pub(crate) fn chain(session: &Session, of: &str) -> Result<Chain, CommandError> {
     let hook = session.hook();

@@ -1,14 +1,14 @@
 //! `bench`: how long calls take.
 
-use crate::ask::{Question, chain, tenant_of};
+use crate::ask::{Question, chain, ordinary, tenant_of};
 use crate::cli::Bench;
 use crate::disk;
 use crate::error::CommandError;
 use crate::pattern::Kept;
-use crate::recorded::{Facts, Recorded, Step};
+use crate::recorded::{Recorded, Step};
 use crate::session::{Session, Workshop, block_on, in_memory, spec};
 use plugin_host::{Chain, LATENCY_BOUNDS};
-use plugin_package::{Isolation, Spec, Trust};
+use plugin_package::{Isolation, Manifest, Spec, Trust};
 use std::io::{Write, stdout};
 use std::path::Path;
 use std::time::Duration;
@@ -18,17 +18,23 @@ use toml::Table;
 const WARM_UP: u32 = 200;
 /// Fresh calls that tell what an instance costs.
 const FRESH: u32 = 500;
+/// Least `limits.time` while measuring.
+const PATIENCE: Duration = Duration::from_secs(1);
 /// Columns of the longest bar.
 const BAR: usize = 40;
 
 pub(crate) fn bench(bench: &Bench) -> Result<(), CommandError> {
     let recorded = bench.request.as_deref().map(|file| Recorded::parse(&disk::read_text(file)?, file)).transpose()?;
     let settings = recorded.as_ref().map_or_else(Table::new, |recorded| recorded.settings.clone());
+    let manifest = Manifest::read(&bench.folder)?;
     let step = match &recorded {
         Some(recorded) => recorded.step(0, &Kept::new())?,
-        None => Step { request: Facts { size: Some(1 << 30), ..Facts::default() }, ..Step::default() },
+        None => ordinary(manifest.hook),
     };
-    let spec = spec(&bench.folder, settings)?;
+    let mut spec = spec(&bench.folder, settings)?;
+    // A machine that is busy elsewhere must show in the figures, not end them.
+    spec.limits.time = Some(manifest.limits.time.max(PATIENCE));
+    spec.limits.wall = Some(manifest.limits.wall.max(PATIENCE * 2));
     let workshop = Workshop::new()?;
     block_on(async {
         let isolated = |isolation| Spec { isolation: Some(isolation), ..spec.clone() };
@@ -41,6 +47,10 @@ pub(crate) fn bench(bench: &Bench) -> Result<(), CommandError> {
         report(bench, &measured.session, &times)?;
         let made = fresh_times.at(50).saturating_sub(warm_times.at(50));
         writeln!(stdout(), "instance  {} to make: a fresh call's median less a warm one's", show(made))?;
+        let over = times.over(manifest.limits.time);
+        if over > 0 {
+            writeln!(stdout(), "too long  {over} calls took more than limits.time, {:?}", manifest.limits.time)?;
+        }
         memory(&measured.session)?;
         Ok(())
     })
@@ -75,6 +85,12 @@ impl Times {
     fn at(&self, percent: usize) -> u64 {
         let index = (self.sorted.len() * percent).div_ceil(100).saturating_sub(1);
         self.sorted.get(index).copied().unwrap_or_default()
+    }
+
+    /// Calls that took longer.
+    fn over(&self, limit: Duration) -> usize {
+        let limit = u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX);
+        self.sorted.len() - self.sorted.partition_point(|&nanos| nanos <= limit)
     }
 
     /// Calls up to each of the host's bounds, and one more for the rest.
@@ -192,6 +208,7 @@ mod tests {
         assert_eq!(buckets[0], ("≤ 1 µs".to_owned(), 10));
         assert_eq!(buckets[1], ("≤ 2 µs".to_owned(), 10));
         assert_eq!(buckets.iter().map(|(_, count)| count).sum::<usize>(), 200);
+        assert_eq!((times.over(Duration::from_micros(19)), times.over(Duration::from_micros(20))), (10, 0));
         assert_eq!(Times { sorted: vec![7], all: Duration::ZERO }.at(50), 7);
     }
 

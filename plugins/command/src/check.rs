@@ -1,10 +1,9 @@
 //! `check`: everything that loading would do, with the host itself, and a first call.
 
-use crate::ask::{Question, chain};
+use crate::ask::{Question, chain, ordinary};
 use crate::cli::Check;
 use crate::error::CommandError;
 use crate::facts::TENANT;
-use crate::recorded::{Facts, Step};
 use crate::session::{Workshop, block_on, in_memory, settings, spec};
 use config::{GatewaySettings, Loaded};
 use plugin_package::{Package, Spec, Trust};
@@ -92,8 +91,7 @@ async fn one(workshop: &Workshop, spec: &Spec, trust: &Trust) -> Result<(), Comm
     let pinned = Spec { sha256: Some(package.sha256), ..spec.clone() };
     let session = workshop.session(pinned, trust.clone(), in_memory()).await?;
     ok("component", format!("{} bytes, fits contract {}", package.wasm.len(), plugin_host::CONTRACT))?;
-    let step = Step { request: Facts { size: Some(1 << 30), ..Facts::default() }, ..Step::default() };
-    let question = Question::of(&step, session.hook(), Path::new("a first call"), 1)?;
+    let question = Question::of(&ordinary(session.hook()), session.hook(), Path::new("a first call"), 1)?;
     let answer = question.put(&session, &chain(&session, TENANT)?).await;
     let text = |key: &str| answer.get(key).and_then(toml::Value::as_str).unwrap_or_default().to_owned();
     if text("verdict") == "failed" {

@@ -10,8 +10,11 @@ use toml::{Table, Value};
 /// For people; compared only if named.
 const SENTENCES: [&str; 3] = ["verdict", "text", "reason"];
 
-/// Keys of `expected` that no such answer has.
+/// Why `expected` can't be what is expected: a key that no such answer has.
 pub(crate) fn unknown(expected: &Table, known: &[&str]) -> Option<String> {
+    if expected.get("kv").is_some_and(|kv| !kv.is_table()) {
+        return Some("expect.kv: must be a table of keys and their values".to_owned());
+    }
     let key = expected.keys().find(|key| !known.contains(&key.as_str()))?;
     Some(format!("expect.{key}: unknown; known here: {}", known.join(", ")))
 }

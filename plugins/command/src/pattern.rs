@@ -62,25 +62,40 @@ fn gap(text: &str) -> Option<(&str, &str)> {
     (!name.is_empty() && name.bytes().all(plain)).then_some((name, after))
 }
 
+/// What comes first is as good as what comes later: a gap that ends at the next place where it may leaves most to the rest.
 fn walk(parts: &[Part<'_>], text: &str, found: &mut Kept) -> bool {
-    match parts.split_first() {
-        None => text.is_empty(),
-        Some((Part::Text(wanted), rest)) => text.strip_prefix(wanted).is_some_and(|after| walk(rest, after, found)),
-        Some((gap, rest)) => {
-            // A gap with a name stands for something, `*` may stand for nothing.
-            let least = usize::from(matches!(gap, Part::Keep(_)));
-            for end in (least..=text.len()).filter(|&end| text.is_char_boundary(end)) {
-                let (taken, after) = text.split_at(end);
-                if walk(rest, after, found) {
-                    if let Part::Keep(name) = gap {
-                        found.insert((*name).to_owned(), taken.to_owned());
-                    }
-                    return true;
-                }
-            }
-            false
+    let mut left = text;
+    let mut parts = parts.iter().peekable();
+    while let Some(part) = parts.next() {
+        if let Part::Text(wanted) = part {
+            let Some(after) = left.strip_prefix(wanted) else { return false };
+            left = after;
+            continue;
         }
+        // A gap with a name stands for something, `*` may stand for nothing.
+        let least = match part {
+            Part::Keep(_) => left.chars().next().map(char::len_utf8),
+            Part::Any | Part::Text(_) => Some(0),
+        };
+        let Some((least, room)) = least.and_then(|least| Some((least, left.get(least..)?))) else { return false };
+        let end = match parts.next_if(|next| matches!(next, Part::Text(_))) {
+            Some(Part::Text(wanted)) => {
+                let last = parts.peek().is_none();
+                let at = if last { room.strip_suffix(wanted).map(str::len) } else { room.find(wanted) };
+                at.map(|at| (least + at, least + at + wanted.len()))
+            }
+            _ if parts.peek().is_none() => Some((left.len(), left.len())),
+            _ => Some((least, least)),
+        };
+        let Some((taken, after)) = end.and_then(|(end, next)| Some((left.get(..end)?, left.get(next..)?))) else {
+            return false;
+        };
+        if let Part::Keep(name) = part {
+            found.insert((*name).to_owned(), taken.to_owned());
+        }
+        left = after;
     }
+    left.is_empty()
 }
 
 #[cfg(test)]
@@ -99,6 +114,12 @@ mod tests {
             ("a*", "a", true),
             ("*b", "aab", true),
             ("a*b*c", "a-b-b-c", true),
+            ("*ab", "aab", true),
+            ("*a*a", "a", false),
+            ("{x}a", "aa", true),
+            ("{x}a", "a", false),
+            ("{x}{y}", "ä", false),
+            ("*{x}*", "äö", true),
             ("a*b*c", "a-b-c-", false),
             ("{x}", "", false),
             ("{x}", "ä", true),

@@ -60,6 +60,7 @@ pub(crate) fn new(new: &New) -> Result<(), CommandError> {
         ("Cargo.toml".to_owned(), fill(include_str!("../template/common/Cargo.toml.in"))),
         ("Cargo.lock".to_owned(), vendored::lock_file().to_owned()),
         (".cargo/config.toml".to_owned(), fill(include_str!("../template/common/config.toml.in"))),
+        ("rustfmt.toml".to_owned(), fill(include_str!("../template/common/rustfmt.toml.in"))),
         (".gitignore".to_owned(), fill(include_str!("../template/common/gitignore.in"))),
         ("README.md".to_owned(), fill(include_str!("../template/common/README.md.in"))),
         ("plugin.toml".to_owned(), manifest),
@@ -71,7 +72,7 @@ pub(crate) fn new(new: &New) -> Result<(), CommandError> {
     for (path, text) in files {
         disk::write_new(&folder.join(path), &text)?;
     }
-    let folder = folder.display();
+    let folder = folder.strip_prefix(".").unwrap_or(&folder).display();
     writeln!(stdout(), "{folder}: made. Next:\n")?;
     writeln!(stdout(), "  rustup target add wasm32-wasip2")?;
     writeln!(stdout(), "  cd {folder}")?;

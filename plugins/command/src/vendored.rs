@@ -14,7 +14,9 @@ pub(crate) fn files() -> Option<Vec<(String, String)>> {
     let sdk = SDK.iter().map(|(path, text)| (format!("sdk/src/{path}"), (*text).to_owned()));
     let wit = WIT.iter().map(|(path, text)| (format!("wit/{path}"), (*text).to_owned()));
     let manifest = ("sdk/Cargo.toml".to_owned(), manifest()?);
-    Some(std::iter::once(manifest).chain(sdk).chain(wit).collect())
+    // `cargo fmt` in the project goes through these files too.
+    let format = ("sdk/rustfmt.toml".to_owned(), FORMAT.to_owned());
+    Some([manifest, format].into_iter().chain(sdk).chain(wit).collect())
 }
 
 /// The SDK's Cargo.toml without its workspace, which stays behind: what it took from there is written out.

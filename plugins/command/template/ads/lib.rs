@@ -4,7 +4,9 @@
 extern crate alloc;
 
 use alloc::{format, string::String};
-use streamvault_sdk::{Ads, AdsVerdict, Cookie, Edits, MediaPlaylist, PlaylistKind, Request, config};
+use streamvault_sdk::{
+    Ads, AdsVerdict, Cookie, Edits, MediaPlaylist, PlaylistKind, Request, config,
+};
 
 /// One of the manifest's visible.cookies: no other could be read or set.
 const SEEN: &str = "ad_seen";
@@ -25,10 +27,16 @@ impl Ads for Plugin {
     fn load() -> Result<Self, String> {
         Ok(Self {
             ad_page: config::text("ad_page").unwrap_or_default(),
-            heavy_bytes: config::integer("heavy_bytes").and_then(|bytes| bytes.try_into().ok()).unwrap_or(u64::MAX),
-            seconds: config::integer("seconds").and_then(|seconds| seconds.try_into().ok()).unwrap_or(3_600),
+            heavy_bytes: config::integer("heavy_bytes")
+                .and_then(|bytes| bytes.try_into().ok())
+                .unwrap_or(u64::MAX),
+            seconds: config::integer("seconds")
+                .and_then(|seconds| seconds.try_into().ok())
+                .unwrap_or(3_600),
             preroll: config::text("preroll").unwrap_or_default(),
-            preroll_seconds: config::integer("preroll_seconds").and_then(|s| s.try_into().ok()).unwrap_or_default(),
+            preroll_seconds: config::integer("preroll_seconds")
+                .and_then(|s| s.try_into().ok())
+                .unwrap_or_default(),
         })
     }
 
@@ -39,7 +47,11 @@ impl Ads for Plugin {
         }
         // Who returns has the cookie, and passes. (The plugin ads-gate gives out signed, one-time tickets instead.)
         let back = encode(&request.url(&[]));
-        AdsVerdict::redirect(format!("{}?to={back}", self.ad_page)).cookie(Cookie::new(SEEN, "1", self.seconds))
+        AdsVerdict::redirect(format!("{}?to={back}", self.ad_page)).cookie(Cookie::new(
+            SEEN,
+            "1",
+            self.seconds,
+        ))
     }
 
     fn playlist(&self, _request: &Request, kind: PlaylistKind, text: &str) -> Edits {
@@ -47,12 +59,24 @@ impl Ads for Plugin {
         if self.preroll.is_empty() || kind != PlaylistKind::HlsMedia {
             return edits;
         }
-        let Some(playlist) = MediaPlaylist::parse(text) else { return edits };
+        let Some(playlist) = MediaPlaylist::parse(text) else {
+            return edits;
+        };
         // A live list loses its first segment every few seconds: what is put before it would jump.
-        let fits = playlist.target_duration.as_ref().is_some_and(|(_, most)| self.preroll_seconds <= *most);
+        let fits = playlist
+            .target_duration
+            .as_ref()
+            .is_some_and(|(_, most)| self.preroll_seconds <= *most);
         if let (Some(first), true, true) = (playlist.segments.first(), playlist.grows_only, fits) {
-            let Self { preroll, preroll_seconds, .. } = self;
-            edits.insert(first.start, format!("#EXTINF:{preroll_seconds},\n{preroll}\n#EXT-X-DISCONTINUITY\n"));
+            let Self {
+                preroll,
+                preroll_seconds,
+                ..
+            } = self;
+            edits.insert(
+                first.start,
+                format!("#EXTINF:{preroll_seconds},\n{preroll}\n#EXT-X-DISCONTINUITY\n"),
+            );
         }
         edits
     }
@@ -96,7 +120,10 @@ mod tests {
             plugin().decide(&heavy.build()),
             AdsVerdict::Redirect { url, cookies } if url.contains("to=https%3A%2F%2F") && cookies.len() == 1
         ));
-        assert_eq!(plugin().decide(&heavy.cookie("ad_seen", "1").build()), AdsVerdict::serve());
+        assert_eq!(
+            plugin().decide(&heavy.cookie("ad_seen", "1").build()),
+            AdsVerdict::serve()
+        );
     }
 
     #[test]
@@ -107,6 +134,10 @@ mod tests {
         let wanted = "#EXTM3U\n#EXT-X-TARGETDURATION:6\n#EXTINF:4,\nhttps://cdn.example/intro.ts\n\
                       #EXT-X-DISCONTINUITY\n#EXTINF:6,\n1.ts\n#EXT-X-ENDLIST\n";
         assert_eq!(edits.apply(text).as_deref(), Some(wanted));
-        assert!(plugin().playlist(&request, PlaylistKind::Vast, "<VAST/>").is_empty());
+        assert!(
+            plugin()
+                .playlist(&request, PlaylistKind::Vast, "<VAST/>")
+                .is_empty()
+        );
     }
 }

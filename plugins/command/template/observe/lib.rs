@@ -17,8 +17,12 @@ pub struct Plugin {
 
 impl Observe for Plugin {
     fn load() -> Result<Self, String> {
-        let days = config::integer("keep_days").and_then(|days| days.try_into().ok()).unwrap_or(90_u64);
-        Ok(Self { keep: Duration::from_secs(days * 86_400) })
+        let days = config::integer("keep_days")
+            .and_then(|days| days.try_into().ok())
+            .unwrap_or(90_u64);
+        Ok(Self {
+            keep: Duration::from_secs(days * 86_400),
+        })
     }
 
     /// The store is the tenant's own, so that its name need not be in the keys.
@@ -27,13 +31,21 @@ impl Observe for Plugin {
         let mut at = 0;
         while let Some(first) = finished.get(at) {
             let day = first.time / DAY_MS;
-            let same = finished[at..].iter().take_while(|one| one.time / DAY_MS == day).count();
+            let same = finished[at..]
+                .iter()
+                .take_while(|one| one.time / DAY_MS == day)
+                .count();
             let requests = &finished[at..at + same];
             let bytes: u64 = requests.iter().map(|one| one.bytes).sum();
             self.add(&format!("bytes:{day}"), bytes)?;
             self.add(&format!("requests:{day}"), same as u64)?;
-            for viewer in requests.iter().map(|one| &one.viewer).filter(|viewer| !viewer.is_empty()) {
-                kv::count_distinct(&format!("viewers:{day}"), viewer, self.keep).map_err(|error| format!("{error}"))?;
+            for viewer in requests
+                .iter()
+                .map(|one| &one.viewer)
+                .filter(|viewer| !viewer.is_empty())
+            {
+                kv::count_distinct(&format!("viewers:{day}"), viewer, self.keep)
+                    .map_err(|error| format!("{error}"))?;
             }
             at += same;
         }
@@ -44,7 +56,9 @@ impl Observe for Plugin {
 impl Plugin {
     fn add(&self, key: &str, number: u64) -> Result<(), String> {
         let number = i64::try_from(number).unwrap_or(i64::MAX);
-        kv::increment(key, number, self.keep).map(drop).map_err(|error| format!("{key}: {error}"))
+        kv::increment(key, number, self.keep)
+            .map(drop)
+            .map_err(|error| format!("{key}: {error}"))
     }
 }
 
@@ -59,7 +73,10 @@ mod tests {
         Finished {
             request_id: "00000000000000a1".into(),
             time: day * DAY_MS + 5,
-            media: Media { chat_id: -1001, message_id: 7 },
+            media: Media {
+                chat_id: -1001,
+                message_id: 7,
+            },
             viewer: "anna".into(),
             status: 206,
             outcome: "served".into(),
@@ -73,8 +90,15 @@ mod tests {
     fn days_add_up() {
         testing::setting("keep_days", 30);
         let plugin = Plugin::load().expect("the settings fit");
-        plugin.batch("films", &[finished(1, 100), finished(1, 50), finished(2, 7)]).expect("the store takes it");
-        plugin.batch("films", &[finished(1, 1)]).expect("the store takes it");
+        plugin
+            .batch(
+                "films",
+                &[finished(1, 100), finished(1, 50), finished(2, 7)],
+            )
+            .expect("the store takes it");
+        plugin
+            .batch("films", &[finished(1, 1)])
+            .expect("the store takes it");
         let number = |key| kv::get_text(key).expect("the store answers");
         assert_eq!(number("bytes:1").as_deref(), Some("151"));
         assert_eq!(number("bytes:2").as_deref(), Some("7"));

@@ -18,7 +18,9 @@ impl Policy for Plugin {
     fn load() -> Result<Self, String> {
         // The manifest has a default and bounds for each: what arrives here fits them.
         Ok(Self {
-            member_streams: config::integer("member_streams").and_then(|streams| streams.try_into().ok()).unwrap_or(3),
+            member_streams: config::integer("member_streams")
+                .and_then(|streams| streams.try_into().ok())
+                .unwrap_or(3),
             guest_bytes_per_second: config::integer("guest_bytes_per_second")
                 .and_then(|bytes| bytes.try_into().ok())
                 .unwrap_or(500_000),
@@ -29,14 +31,19 @@ impl Policy for Plugin {
     fn decide(&self, request: &Request) -> Verdict {
         // `referer` is one of the manifest's visible.headers: without that it would never be seen here.
         if let Some(page) = request.header("referer")
-            && self.blocked_pages.iter().any(|blocked| page.starts_with(blocked.as_str()))
+            && self
+                .blocked_pages
+                .iter()
+                .any(|blocked| page.starts_with(blocked.as_str()))
         {
             info!("blocked page {page}");
             return Verdict::deny(403, "This video can't be played from that page.");
         }
         match request.identity() {
             Identity::Verified => Verdict::allow().viewer_streams(self.member_streams),
-            Identity::Anonymous => Verdict::allow().viewer_streams(1).bytes_per_second(self.guest_bytes_per_second),
+            Identity::Anonymous => Verdict::allow()
+                .viewer_streams(1)
+                .bytes_per_second(self.guest_bytes_per_second),
             Identity::Invalid => Verdict::deny(401, "Your sign-in has expired. Sign in again."),
         }
     }
@@ -53,12 +60,17 @@ mod tests {
         testing::setting("member_streams", 3);
         testing::setting("guest_bytes_per_second", 500_000);
         testing::setting("blocked_pages", ["https://thief.example/"]);
-        Plugin::load().expect("the settings fit").decide(&request.build())
+        Plugin::load()
+            .expect("the settings fit")
+            .decide(&request.build())
     }
 
     #[test]
     fn members_and_guests() {
-        assert_eq!(decide(testing::Request::new().claim("sub", "anna")), Verdict::allow().viewer_streams(3));
+        assert_eq!(
+            decide(testing::Request::new().claim("sub", "anna")),
+            Verdict::allow().viewer_streams(3)
+        );
         assert_eq!(
             decide(testing::Request::new()),
             Verdict::allow().viewer_streams(1).bytes_per_second(500_000)
@@ -67,13 +79,19 @@ mod tests {
 
     #[test]
     fn a_forged_token_is_no_guest() {
-        assert!(matches!(decide(testing::Request::new().invalid_token()), Verdict::Deny { status: 401, .. }));
+        assert!(matches!(
+            decide(testing::Request::new().invalid_token()),
+            Verdict::Deny { status: 401, .. }
+        ));
     }
 
     #[test]
     fn blocked_pages() {
         let at = |page| decide(testing::Request::new().header("referer", page));
-        assert!(matches!(at("https://thief.example/films"), Verdict::Deny { status: 403, .. }));
+        assert!(matches!(
+            at("https://thief.example/films"),
+            Verdict::Deny { status: 403, .. }
+        ));
         assert!(matches!(at("https://films.example/"), Verdict::Allow(_)));
     }
 }

@@ -26,8 +26,14 @@ impl Entry {
     fn parse(text: &'static str) -> Option<Self> {
         let mut words = text.split_whitespace();
         let (domain, tenant) = (words.next()?, words.next()?);
-        let channels = words.map(|word| word.parse().ok()).collect::<Option<Vec<i64>>>()?;
-        Some(Self { domain, tenant, channels })
+        let channels = words
+            .map(|word| word.parse().ok())
+            .collect::<Option<Vec<i64>>>()?;
+        Some(Self {
+            domain,
+            tenant,
+            channels,
+        })
     }
 
     /// `films.example` covers itself, `*.films.example` one label more.
@@ -42,22 +48,39 @@ impl Entry {
 impl Tenants for Plugin {
     fn load() -> Result<Self, String> {
         let entry = |text: &'static String| {
-            Entry::parse(text).ok_or_else(|| format!("tenants: {text:?} is not `DOMAIN TENANT CHANNEL...`"))
+            Entry::parse(text)
+                .ok_or_else(|| format!("tenants: {text:?} is not `DOMAIN TENANT CHANNEL...`"))
         };
-        Ok(Self { entries: config::texts("tenants").iter().map(entry).collect::<Result<_, _>>()? })
+        Ok(Self {
+            entries: config::texts("tenants")
+                .iter()
+                .map(entry)
+                .collect::<Result<_, _>>()?,
+        })
     }
 
     fn resolve(&self, host: &str) -> Result<Resolution, String> {
-        let Some(entry) = self.entries.iter().find(|entry| entry.covers(host)) else { return Ok(Resolution::Unknown) };
-        let suspended = kv::get(&format!("suspended:{}", entry.tenant)).map_err(|error| format!("{error}"))?.is_some();
+        let Some(entry) = self.entries.iter().find(|entry| entry.covers(host)) else {
+            return Ok(Resolution::Unknown);
+        };
+        let suspended = kv::get(&format!("suspended:{}", entry.tenant))
+            .map_err(|error| format!("{error}"))?
+            .is_some();
         Ok(Resolution::Found(Tenant {
             id: entry.tenant.into(),
             domains: vec![entry.domain.into()],
-            status: if suspended { Status::Suspended } else { Status::Active },
+            status: if suspended {
+                Status::Suspended
+            } else {
+                Status::Active
+            },
             // The gateway finds it as TENANT/main in its plugins.secrets_folder.
             link_secrets: vec!["main".into()],
             channels: entry.channels.clone(),
-            branding: Branding { name: Some(entry.tenant.into()), ..Branding::default() },
+            branding: Branding {
+                name: Some(entry.tenant.into()),
+                ..Branding::default()
+            },
             ..Tenant::default()
         }))
     }
@@ -72,8 +95,18 @@ mod tests {
     use streamvault_sdk::{Resolution, Status, Tenant, Tenants, kv, testing};
 
     fn resolve(host: &str) -> Option<Tenant> {
-        testing::setting("tenants", ["films.example films -1001", "*.shows.example shows -1002 -1003"]);
-        match Plugin::load().expect("the settings fit").resolve(host).expect("the store answers") {
+        testing::setting(
+            "tenants",
+            [
+                "films.example films -1001",
+                "*.shows.example shows -1002 -1003",
+            ],
+        );
+        match Plugin::load()
+            .expect("the settings fit")
+            .resolve(host)
+            .expect("the store answers")
+        {
             Resolution::Found(tenant) => Some(tenant),
             Resolution::Unknown => None,
         }
@@ -84,16 +117,33 @@ mod tests {
         let id = |host| resolve(host).map(|tenant| tenant.id);
         assert_eq!(id("films.example").as_deref(), Some("films"));
         assert_eq!(id("a.shows.example").as_deref(), Some("shows"));
-        assert_eq!((id("a.films.example"), id("shows.example"), id("a.b.shows.example")), (None, None, None));
-        assert_eq!(resolve("a.shows.example").map(|tenant| tenant.channels), Some(vec![-1002, -1003]));
+        assert_eq!(
+            (
+                id("a.films.example"),
+                id("shows.example"),
+                id("a.b.shows.example")
+            ),
+            (None, None, None)
+        );
+        assert_eq!(
+            resolve("a.shows.example").map(|tenant| tenant.channels),
+            Some(vec![-1002, -1003])
+        );
     }
 
     #[test]
     fn a_key_suspends() {
-        kv::set("suspended:films", "for tests", Duration::from_secs(60)).expect("the store takes it");
-        assert_eq!(resolve("films.example").map(|tenant| tenant.status), Some(Status::Suspended));
+        kv::set("suspended:films", "for tests", Duration::from_secs(60))
+            .expect("the store takes it");
+        assert_eq!(
+            resolve("films.example").map(|tenant| tenant.status),
+            Some(Status::Suspended)
+        );
         testing::advance(61);
-        assert_eq!(resolve("films.example").map(|tenant| tenant.status), Some(Status::Active));
+        assert_eq!(
+            resolve("films.example").map(|tenant| tenant.status),
+            Some(Status::Active)
+        );
     }
 
     #[test]

@@ -40,7 +40,6 @@ fn main() -> ExitCode {
             Ok(())
         })
     };
-    let soak = |name: &str, test: fn()| trial(name, test).with_ignored_flag(true);
     let trials = vec![
         trial("help_has_examples", guide::help_has_examples),
         trial("the_guide_s_commands_are_commands", guide::commands_are_commands),
@@ -50,12 +49,11 @@ fn main() -> ExitCode {
         trial("a_gateway_that_refuses_is_told", admin::refusals),
         trial("keys_and_signatures", keys::keys_and_signatures),
         trial("a_policy_project_builds_and_answers", projects::policy),
+        trial("a_tenant_project_builds_and_answers", projects::tenant),
+        trial("an_ads_project_builds_and_answers", projects::ads),
+        trial("an_observe_project_builds_and_answers", projects::observe),
         trial("what_does_not_fit_is_shown_as_a_difference", recorded::differences),
         trial("plugins_that_ship_answer_their_recorded_requests", recorded::plugins_that_ship),
-        // Each compiles a project: together too long for every change.
-        soak("soak_a_tenant_project_builds_and_answers", projects::tenant),
-        soak("soak_an_ads_project_builds_and_answers", projects::ads),
-        soak("soak_an_observe_project_builds_and_answers", projects::observe),
     ];
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }

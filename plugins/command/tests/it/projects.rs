@@ -1,41 +1,46 @@
 //! What `new` makes: it compiles, passes its own tests, and the host takes it.
 
-use crate::support::{Done, plugin, read, target};
+use crate::support::{Done, plugin, read, target, workbench};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 pub(crate) fn policy() {
-    let (_home, folder) = project("policy");
+    let folder = project("policy");
     bench(&folder);
     by_hand(&folder);
 }
 
 pub(crate) fn tenant() {
-    let (_home, folder) = project("tenant");
+    let folder = project("tenant");
     // Its settings are required, so that nothing works without.
     let done = plugin(&["check", arg(&folder)]).exits(1);
     assert!(done.out.contains("settings.tenants: is required"), "{}", done.out);
+    let requests = folder.join("requests/hosts.toml");
+    let done = plugin(&["bench", arg(&folder), arg(&requests), "--calls", "500"]).exits(0);
+    assert!(done.out.contains("500 warm calls"), "{}", done.out);
 }
 
 pub(crate) fn ads() {
-    let (_home, folder) = project("ads");
+    let folder = project("ads");
     bench(&folder);
 }
 
 pub(crate) fn observe() {
-    let (_home, folder) = project("observe");
+    let folder = project("observe");
     bench(&folder);
 }
 
 /// The steps that `new` prints, and some more.
-fn project(hook: &str) -> (tempfile::TempDir, PathBuf) {
-    let home = tempfile::tempdir().unwrap();
+fn project(hook: &str) -> PathBuf {
+    let home = workbench(hook);
     let name = format!("my-{hook}");
-    let folder = home.path().join(&name);
-    let made = plugin(&["new", &name, "--hook", hook, "--into", arg(home.path())]).exits(0);
+    let folder = home.join(&name);
+    let made = plugin(&["new", &name, "--hook", hook, "--into", arg(&home)]).exits(0);
     assert!(made.out.contains("gateway plugin build ."), "{}", made.out);
-    plugin(&["new", &name, "--hook", hook, "--into", arg(home.path())]).exits(1);
+    plugin(&["new", &name, "--hook", hook, "--into", arg(&home)]).exits(1);
 
+    let mut format = Command::new("cargo");
+    Done::of(format.args(["fmt", "--check"]).current_dir(&folder).output().unwrap()).exits(0);
     let mut test = Command::new("cargo");
     test.args(["test", "--quiet", "--offline"]).current_dir(&folder).env("CARGO_TARGET_DIR", target());
     let tested = Done::of(test.output().unwrap()).exits(0);
@@ -59,7 +64,7 @@ fn project(hook: &str) -> (tempfile::TempDir, PathBuf) {
         let checked = plugin(&["check", arg(&folder)]).exits(0);
         assert!(checked.out.contains("ok    first call"), "{}", checked.out);
     }
-    (home, folder)
+    folder
 }
 
 fn bench(folder: &Path) {

@@ -39,6 +39,16 @@ pub(crate) fn target() -> PathBuf {
     shared().join("guests")
 }
 
+/// An empty folder that is always the same: cargo keeps apart what it compiles by path, and would keep all of it.
+pub(crate) fn workbench(name: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("plugin-projects").join(name);
+    if folder.exists() {
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+    std::fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
 /// The workspace's target folder.
 pub(crate) fn shared() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().to_owned()
