@@ -114,15 +114,28 @@ impl Fixed {
     pub(crate) fn files(&self) -> Result<(String, Vec<u8>), Failure> {
         let (verdict, rest) = self.layout();
         let escaped = |bytes: Vec<u8>| bytes.iter().map(|byte| format!("\\{byte:02x}")).collect::<String>();
+        // A borrowed handle has to be given back before the call ends.
         let body = format!(
-            "(data (i32.const {VERDICT}) \"{}\") (data (i32.const {REST}) \"{}\")
-             (func (export \"streamvault:plugin/policy@0.1.0#on-request\") (param i32) (result i32) i32.const {VERDICT})",
+            "(import \"streamvault:plugin/requests@0.1.0\" \"[resource-drop]request\" (func $drop (param i32)))
+             (data (i32.const {VERDICT}) \"{}\") (data (i32.const {REST}) \"{}\")
+             (func (export \"streamvault:plugin/policy@0.1.0#on-request\") (param i32) (result i32)
+               (call $drop (local.get 0)) i32.const {VERDICT})",
             escaped(verdict),
             escaped(rest)
         );
         let manifest = "name = \"fixed\"\nversion = \"0.1.0\"\nhook = \"policy\"\nwasm = \"fixed.wasm\"\n";
         Ok((manifest.to_owned(), module("policy", &body)?))
     }
+}
+
+/// Manifest and core module of a policy that never answers: it computes for ever.
+///
+/// # Errors
+/// When the contract can't be read.
+pub fn spinning() -> Result<(String, Vec<u8>), Failure> {
+    let body = "(func (export \"streamvault:plugin/policy@0.1.0#on-request\") (param i32) (result i32) (loop br 0) unreachable)";
+    let manifest = "name = \"spinning\"\nversion = \"0.1.0\"\nhook = \"policy\"\nwasm = \"spinning.wasm\"\n";
+    Ok((manifest.to_owned(), module("policy", body)?))
 }
 
 /// A core module for a manifest's hook whose every call traps.
@@ -147,7 +160,7 @@ pub(crate) fn trapping(manifest: &str) -> Result<Vec<u8>, Failure> {
 /// A core module built for a hook's world, by the contract as it stands in `plugins/wit`.
 fn module(hook: &str, body: &str) -> Result<Vec<u8>, Failure> {
     let text = format!(
-        "(module (memory (export \"memory\") 1) {body}
+        "(module {body} (memory (export \"memory\") 1)
          (func (export \"cabi_realloc\") (param i32 i32 i32 i32) (result i32) i32.const 8192))"
     );
     let mut module = wat::parse_str(text)?;

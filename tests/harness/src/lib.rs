@@ -20,7 +20,7 @@ mod stack;
 
 pub use client::{Answer, Client};
 pub use films::{Film, NewFilm, size};
-pub use guest::Fixed;
+pub use guest::{Fixed, spinning};
 pub use plugins::{Guest, PluginSettings};
 pub use process::{Process, ProcessError, binary};
 pub use redis::Redis;

@@ -36,7 +36,9 @@ pub async fn run(case: &Case) -> Result<(), Failure> {
     let (saved, held) = (Saved::default(), BTreeMap::new());
     let mut running = Running { settings: Some(Settings::default()), stack: None, saved, held };
     for step in &case.steps {
-        running.step(step).await.map_err(|e| format!("line {}: {}: {e}", step.number, step.text))?;
+        if let Err(error) = running.step(step).await {
+            return Err(format!("line {}: {}: {error}{}", step.number, step.text, running.last_words()).into());
+        }
     }
     Ok(())
 }
@@ -145,6 +147,13 @@ impl Running {
         let now = unix_now();
         let words = step.words.iter().map(|word| self.saved.fill(word, now)).collect();
         Line { words, below: step.below.iter().map(|line| self.filled(line)).collect(), ..step.clone() }
+    }
+
+    /// What the gateway said last: mostly, why.
+    fn last_words(&self) -> String {
+        let log = self.stack.as_ref().map(|stack| stack.error_log("gateway")).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().rev().take(5).collect();
+        lines.into_iter().rev().fold(String::new(), |words, line| words + "\n    " + line)
     }
 
     fn stack(&mut self) -> Result<&mut Stack, Failure> {
