@@ -1,16 +1,19 @@
 //! Bytes, requests and viewers of each tenant, by day and month, for bills.
 //!
 //! `README.md` is for operators. What is counted lies in the store, in numbers that can be read as they are; a finished day
-//! is written down once more as one record. A count that the store doesn't take is kept and tried with the next batch.
+//! is written down once more as one record. What the store doesn't take waits for the next batch; what it may have taken is never
+//! brought again.
 #![cfg_attr(target_family = "wasm", no_std)]
 
 extern crate alloc;
 
+mod budget;
 mod calendar;
 mod counts;
 mod rollup;
 
 use alloc::string::String;
+use budget::{Budget, Later};
 use calendar::Calendar;
 use core::cell::RefCell;
 use counts::Counts;
@@ -36,15 +39,22 @@ impl Observe for UsageMeter {
     }
 
     fn batch(&self, tenant: &str, finished: &[Finished]) -> Result<(), String> {
+        let budget = Budget::of_one_call();
         let mut counts = self.counts.borrow_mut();
         counts.add(&self.calendar, finished);
-        if let Err(error) = counts.store() {
-            warn!("usage is not stored yet and will be tried again: {error}");
-            return Ok(());
+        match counts.store(&budget) {
+            // What was waiting may belong to a day that is about to be written down.
+            Err(Later::Spent) => return Ok(()),
+            Err(error) => {
+                warn!("usage is not stored yet and will be tried again: {error}");
+                return Ok(());
+            }
+            Ok(()) => {}
         }
         let now = i64::try_from(clock::seconds()).unwrap_or(i64::MAX);
-        if let Err(error) = self.rollup.borrow_mut().bring_up(&self.calendar, tenant, now) {
-            warn!("finished days are not written down yet: {error}");
+        match self.rollup.borrow_mut().bring_up(&self.calendar, tenant, now, &budget) {
+            Ok(()) | Err(Later::Spent) => {}
+            Err(error) => warn!("finished days are not written down yet: {error}"),
         }
         Ok(())
     }

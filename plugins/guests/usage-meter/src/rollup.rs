@@ -1,4 +1,5 @@
 use crate::{
+    budget::{Budget, Later},
     calendar::{self, Calendar},
     counts::KEPT,
 };
@@ -8,7 +9,7 @@ use alloc::{
 };
 use streamvault_sdk::kv;
 
-/// Days that are made up for when nothing was heard of for long.
+/// Days that are made up for when nothing was heard of for long. Those before are never written down.
 const FARTHEST: i64 = 62;
 
 /// Writes finished days down, each once.
@@ -25,23 +26,39 @@ impl Rollup {
         Self { after, done: None }
     }
 
-    /// Writes down what is finished now. Other instances and gateways do the same; the first one counts.
-    pub(crate) fn bring_up(&mut self, calendar: &Calendar, tenant: &str, now: i64) -> Result<(), kv::Error> {
+    /// Writes down what is finished now, the oldest day first, so that a later call goes on where this one must stop. Other instances
+    /// and gateways do the same; the first one counts.
+    pub(crate) fn bring_up(
+        &mut self,
+        calendar: &Calendar,
+        tenant: &str,
+        now: i64,
+        budget: &Budget,
+    ) -> Result<(), Later> {
         let (day, seconds) = calendar.day(now);
         let today = if seconds >= self.after { day } else { day - 1 };
         if self.done == Some(today) {
             return Ok(());
         }
         // Days before the first one heard of are nobody's.
+        budget.spend()?;
         kv::set_if_absent("since", day.to_string(), KEPT)?;
+        budget.spend()?;
         let since = kv::get_text("since")?.and_then(|since| since.parse().ok()).unwrap_or(day);
         let mut first = today;
-        while first > since.max(today - FARTHEST) && kv::get(&key(first - 1))?.is_none() {
+        while first > since.max(today - FARTHEST) {
+            budget.spend()?;
+            if kv::get(&key(first - 1))?.is_some() {
+                break;
+            }
             first -= 1;
         }
         for day in first..today {
-            kv::set_if_absent(&key(day), record(tenant, day)?, KEPT)?;
+            let record = record(tenant, day, budget)?;
+            budget.spend()?;
+            kv::set_if_absent(&key(day), record, KEPT)?;
         }
+        budget.spend()?;
         // The store forgets after 400 days.
         kv::set("since", since.to_string(), KEPT)?;
         self.done = Some(today);
@@ -53,9 +70,10 @@ fn key(day: i64) -> String {
     format!("rollup:{}", calendar::name(day))
 }
 
-fn record(tenant: &str, day: i64) -> Result<String, kv::Error> {
+fn record(tenant: &str, day: i64, budget: &Budget) -> Result<String, Later> {
     let name = calendar::name(day);
-    let number = |what| -> Result<u64, kv::Error> {
+    let number = |what| -> Result<u64, Later> {
+        budget.spend()?;
         let text = kv::get_text(&format!("day:{name}:{what}"))?;
         Ok(text.and_then(|text| text.parse().ok()).unwrap_or(0))
     };

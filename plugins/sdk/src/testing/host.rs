@@ -46,37 +46,63 @@ pub(crate) fn setting(name: &str) -> Option<Value> {
     with(|world| world.settings.get(name).cloned())
 }
 
+/// A call of the plugin: while it lasts, what it asks the store is counted.
+#[derive(Debug)]
+pub(crate) struct Call;
+
+impl Call {
+    pub(super) fn begin(most: u32) -> Self {
+        with(|world| world.store.begin_call(most));
+        Self
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        with(|world| world.store.end_call());
+    }
+}
+
+/// One operation.
+fn store<T>(act: impl FnOnce(&mut Store) -> Result<T, kv::Error>) -> Result<T, kv::Error> {
+    with(|world| {
+        world.store.count();
+        let done = act(&mut world.store);
+        if world.store.loses_answer() { Err(kv::Error::Unavailable) } else { done }
+    })
+}
+
 pub(crate) fn kv_get(key: &str) -> Result<Option<Vec<u8>>, kv::Error> {
-    with(|world| world.store.get(key))
+    store(|store| store.get(key))
 }
 
 pub(crate) fn kv_set(key: &str, value: &[u8], ttl: u32) -> Result<(), kv::Error> {
-    with(|world| world.store.set(key, value, ttl))
+    store(|store| store.set(key, value, ttl))
 }
 
 pub(crate) fn kv_set_if_absent(key: &str, value: &[u8], ttl: u32) -> Result<bool, kv::Error> {
-    with(|world| match world.store.get(key)? {
+    store(|store| match store.get(key)? {
         Some(_) => Ok(false),
-        None => world.store.set(key, value, ttl).map(|()| true),
+        None => store.set(key, value, ttl).map(|()| true),
     })
 }
 
 pub(crate) fn kv_take(key: &str) -> Result<Option<Vec<u8>>, kv::Error> {
-    with(|world| {
-        let value = world.store.get(key)?;
-        world.store.delete(key)?;
+    store(|store| {
+        let value = store.get(key)?;
+        store.delete(key)?;
         Ok(value)
     })
 }
 
 pub(crate) fn kv_delete(key: &str) -> Result<(), kv::Error> {
-    with(|world| world.store.delete(key))
+    store(|store| store.delete(key))
 }
 
 pub(crate) fn kv_increment(key: &str, by: i64, ttl: u32) -> Result<i64, kv::Error> {
-    with(|world| world.store.increment(key, by, ttl))
+    store(|store| store.increment(key, by, ttl))
 }
 
 pub(crate) fn kv_count_distinct(key: &str, member: &str, ttl: u32) -> Result<u64, kv::Error> {
-    with(|world| world.store.count_distinct(key, member, ttl))
+    store(|store| store.count_distinct(key, member, ttl))
 }

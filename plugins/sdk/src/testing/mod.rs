@@ -18,7 +18,7 @@ mod store;
 pub(crate) use request::Facts;
 pub use request::Request;
 
-use crate::{Level, config::Value, kv};
+use crate::{Finished, Level, Observe, Resolution, Tenants, config::Value, kv};
 
 /// Gives the plugin a setting: a text, an integer, a boolean, or a list of texts.
 pub fn setting(name: &str, value: impl Into<Value>) {
@@ -40,9 +40,33 @@ pub fn break_store(error: Option<kv::Error>) {
     host::with(|world| world.store.broken = error);
 }
 
+/// The store does `operations` more, and then one whose answer is lost: it is done, but the plugin hears that the store is
+/// unavailable, as when Redis breaks off.
+pub fn lose_answer_after(operations: u32) {
+    host::with(|world| world.store.lost = Some(operations));
+}
+
 /// The store's keys, without those whose time is over, in order.
 pub fn keys() -> Vec<String> {
     host::with(|world| world.store.keys())
+}
+
+/// One call of an observe plugin, which the gateway ends if it asks the store for more than 2,048 operations; here that is a panic.
+///
+/// # Errors
+/// The plugin's.
+pub fn batch(plugin: &impl Observe, tenant: &str, finished: &[Finished]) -> Result<(), String> {
+    let _call = host::Call::begin(store::MOST_OPERATIONS_OF_OBSERVERS);
+    plugin.batch(tenant, finished)
+}
+
+/// One call of a tenant plugin, which the gateway ends if it asks the store for more than 64 operations; here that is a panic.
+///
+/// # Errors
+/// The plugin's.
+pub fn resolve(plugin: &impl Tenants, host: &str) -> Result<Resolution, String> {
+    let _call = host::Call::begin(store::MOST_OPERATIONS);
+    plugin.resolve(host)
 }
 
 /// The lines logged so far.
@@ -71,5 +95,40 @@ impl From<bool> for Value {
 impl<const N: usize> From<[&str; N]> for Value {
     fn from(texts: [&str; N]) -> Self {
         Self::Texts(texts.map(String::from).into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Request, batch};
+    use crate::{Finished, Observe, kv};
+    use std::{panic::catch_unwind, time::Duration};
+
+    struct Asks(u32);
+
+    impl Observe for Asks {
+        fn load() -> Result<Self, String> {
+            Ok(Self(0))
+        }
+
+        fn batch(&self, _: &str, _: &[Finished]) -> Result<(), String> {
+            (0..self.0).try_for_each(|_| kv::get("k").map(drop)).map_err(|error| error.to_string())
+        }
+    }
+
+    #[test]
+    fn a_call_may_ask_the_store_so_often() {
+        for _ in 0..2 {
+            let request = Request::new().build();
+            for _ in 0..32 {
+                kv::set_if_absent("k", "v", Duration::from_secs(1)).unwrap();
+                kv::increment("n", 1, Duration::from_secs(1)).unwrap();
+            }
+            assert!(catch_unwind(|| kv::get("k")).is_err(), "the 65th");
+            drop(request);
+        }
+        assert!((0..1_000).all(|_| kv::get("k").is_ok()), "the test's own questions");
+        batch(&Asks(2_048), "films", &[]).unwrap();
+        assert!(catch_unwind(|| batch(&Asks(2_049), "films", &[])).is_err());
     }
 }

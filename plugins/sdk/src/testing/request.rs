@@ -1,5 +1,6 @@
+use super::{host::Call, store::MOST_OPERATIONS};
 use crate::{Identity, Link, Media};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 /// What the gateway knows of a request.
 #[derive(Clone, Debug)]
@@ -20,6 +21,8 @@ pub(crate) struct Facts {
     range: Option<String>,
     size: Option<u64>,
     content_type: Option<String>,
+    /// The call that it was made for, if it was.
+    _call: Option<Arc<Call>>,
 }
 
 impl Facts {
@@ -132,6 +135,7 @@ impl Request {
             range: None,
             size: None,
             content_type: None,
+            _call: None,
         })
     }
 
@@ -215,10 +219,11 @@ impl Request {
         })
     }
 
-    /// What the plugin gets.
+    /// What the plugin gets. With it a call begins, which lasts as long as it does: like the gateway it ends in a panic if it asks the
+    /// store for more than 64 operations.
     #[must_use]
     pub fn build(&self) -> crate::Request {
-        crate::Request(self.0.clone())
+        crate::Request(Facts { _call: Some(Arc::new(Call::begin(MOST_OPERATIONS))), ..self.0.clone() })
     }
 
     fn with(mut self, change: impl FnOnce(&mut Facts)) -> Self {

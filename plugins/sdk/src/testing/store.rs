@@ -3,11 +3,20 @@ use std::collections::{BTreeMap, BTreeSet};
 
 const LONGEST_TTL: u32 = 34_560_000;
 
+/// Operations of one call: the gateway ends a call that asks for more.
+pub(super) const MOST_OPERATIONS: u32 = 64;
+pub(super) const MOST_OPERATIONS_OF_OBSERVERS: u32 = 2_048;
+
 /// The contract's store, without the bounds that a manifest sets.
 pub(crate) struct Store {
     /// Milliseconds since 1970.
     pub(super) now: u64,
     pub(super) broken: Option<Error>,
+    /// Operations until one whose answer is lost.
+    pub(super) lost: Option<u32>,
+    /// Calls that last, and what the youngest of them may still ask for.
+    calls: u32,
+    left: u32,
     /// Each with the millisecond at which it is gone. A value and a counted set may have the same key.
     values: BTreeMap<String, (Vec<u8>, u64)>,
     sets: BTreeMap<String, (BTreeSet<String>, u64)>,
@@ -15,11 +24,42 @@ pub(crate) struct Store {
 
 impl Default for Store {
     fn default() -> Self {
-        Self { now: 1_800_000_000_000, broken: None, values: BTreeMap::new(), sets: BTreeMap::new() }
+        Self {
+            now: 1_800_000_000_000,
+            broken: None,
+            lost: None,
+            calls: 0,
+            left: 0,
+            values: BTreeMap::new(),
+            sets: BTreeMap::new(),
+        }
     }
 }
 
 impl Store {
+    pub(super) fn begin_call(&mut self, most: u32) {
+        self.calls += 1;
+        self.left = most;
+    }
+
+    pub(super) fn end_call(&mut self) {
+        self.calls -= 1;
+    }
+
+    /// What a test itself asks, outside of any call, is not counted.
+    pub(super) fn count(&mut self) {
+        if self.calls > 0 {
+            assert!(self.left > 0, "the gateway ends a call that asks its store for more");
+            self.left -= 1;
+        }
+    }
+
+    pub(super) fn loses_answer(&mut self) -> bool {
+        let lost = self.lost == Some(0);
+        self.lost = self.lost.and_then(|left| left.checked_sub(1));
+        lost
+    }
+
     pub(super) fn keys(&mut self) -> Vec<String> {
         self.expire();
         let keys: BTreeSet<&String> = self.values.keys().chain(self.sets.keys()).collect();
