@@ -226,7 +226,7 @@ pub fn run(command: PluginCommand) -> Result<(), CommandError> {
         PluginCommand::New(new) => scaffold::new(&new),
         PluginCommand::Build(build) => build::build(&build),
         PluginCommand::Check(check) => logged("warn", || check::check(&check)),
-        PluginCommand::Test(test) => logged("warn,plugin=debug", || testing::test(&test)),
+        PluginCommand::Test(test) => logged("warn,plugin=debug,plugin_host=warn", || testing::test(&test)),
         PluginCommand::Bench(bench) => logged("error", || bench::bench(&bench)),
         PluginCommand::Inspect(inspect) => inspect::inspect(&inspect),
         PluginCommand::Keygen(keygen) => keys::keygen(&keygen),
