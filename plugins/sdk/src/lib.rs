@@ -32,7 +32,8 @@
 //! - On any other target the crate runs without a gateway: [`testing`] makes requests, settings, a clock and a store in
 //!   memory, so `cargo test` is all a plugin's tests need.
 //!
-//! It refuses to check what the gateway checks anyway (statuses, bounds, header names): a verdict that doesn't hold is
+//! Who calls it: plugins, and through what the macros export, the gateway. What it does is no more than the contract says; what
+//! it refuses to do is to check what the gateway checks anyway (statuses, bounds, header names): a verdict that doesn't hold is
 //! counted by the gateway as a bad reply and ends as the plugin's fail policy says.
 #![cfg_attr(all(target_family = "wasm", not(feature = "std")), no_std)]
 

@@ -45,10 +45,11 @@ async fn reload(times: u64) -> Result<Vec<(u64, u64)>, Failure> {
     stack.get("a.mkv", None).await?;
 
     let (done, served) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+    let progress = Arc::new(tokio::sync::Notify::new());
     let mut viewers = tokio::task::JoinSet::new();
     for _ in 0..VIEWERS {
         let (client, link, film) = (stack.client, link.clone(), film.clone());
-        let (done, served) = (done.clone(), served.clone());
+        let (done, served, progress) = (done.clone(), served.clone(), progress.clone());
         viewers.spawn(async move {
             while !done.load(Ordering::Relaxed) {
                 let answer = client.ask(Method::GET, &link, &[("range", "bytes=1000-66535")]).await?;
@@ -57,6 +58,7 @@ async fn reload(times: u64) -> Result<Vec<(u64, u64)>, Failure> {
                 }
                 film.compare(1000, &answer.body)?;
                 served.fetch_add(1, Ordering::Relaxed);
+                progress.notify_one();
             }
             Ok::<(), Failure>(())
         });
@@ -70,11 +72,12 @@ async fn reload(times: u64) -> Result<Vec<(u64, u64)>, Failure> {
         let before = served.load(Ordering::Relaxed);
         loaded(&stack.admin, number).await?;
         // Each generation has to have answered somebody before the next comes.
-        while served.load(Ordering::Relaxed) < before + VIEWERS as u64 && !viewers.is_empty() {
-            if let Some(ended) = viewers.try_join_next() {
-                ended??;
+        while served.load(Ordering::Relaxed) < before + VIEWERS as u64 {
+            tokio::select! {
+                // Before the end only one that failed ends.
+                Some(ended) = viewers.join_next() => ended??,
+                () = progress.notified() => {}
             }
-            tokio::task::yield_now().await;
         }
         let gateway = stack.gateway.as_ref().ok_or("no gateway")?;
         resident.push((number, gateway.resident_bytes().ok_or("the gateway is gone")?));
