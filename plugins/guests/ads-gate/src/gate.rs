@@ -13,6 +13,10 @@ const COOKIE: &str = "sv_pass";
 /// Longest address that the contract takes.
 const LONGEST: usize = 4_096;
 
+/// Parameters of an address that is made shorter. Looking at thousands of them would take longer than a call may, and a call that is
+/// ended serves without an ad.
+const MOST_PARAMETERS: usize = 64;
+
 /// How long returns that didn't work are counted.
 const ROUND: Duration = Duration::from_secs(600);
 
@@ -40,6 +44,9 @@ impl Gate {
         if !template.contains("{return}") {
             return Err("gate_url needs `{return}` where the address to return to goes".into());
         }
+        if template.replace("{tenant}", &"t".repeat(64)).len() > LONGEST / 2 {
+            return Err("gate_url is too long: it leaves no room for the address to return to".into());
+        }
         let Some(secret) = config::text("secret").filter(|secret| secret.len() >= 16) else {
             return Err("gate_url needs a `secret` of at least 16 characters".into());
         };
@@ -62,26 +69,37 @@ impl Gate {
         if request.cookie(COOKIE).is_some_and(|pass| self.tickets.holds(request, &pass)) {
             return AdsVerdict::serve();
         }
-        let ticket = request.query(self.parameter);
-        if let Some(ticket) = &ticket {
-            match self.tickets.redeem(request, ticket) {
-                Shown::Good => return self.let_in(request),
-                Shown::Used | Shown::Bad => {}
-            }
+        let shown = request.query(self.parameter).map(|ticket| self.tickets.redeem(request, &ticket));
+        if shown == Some(Shown::Good) {
+            return self.let_in(request);
         }
         if self.players && self.has_grant(request) {
             return AdsVerdict::serve();
         }
-        if ticket.is_some() && self.is_stuck(request) {
+        // Only tickets that we gave to this viewer are counted: what anybody can write must not fill the store.
+        if shown == Some(Shown::Spent) && self.is_stuck(request) {
             return AdsVerdict::redirect(self.way_out(request));
         }
-        let address = self.fill(request, &self.return_address(request));
-        if address.len() > LONGEST {
-            // No ad for a link that leaves no room for it: refusing the file would punish the viewer for it.
-            warn!("the address to return to is too long for a redirect; the file is served without an ad");
-            return AdsVerdict::serve();
+        AdsVerdict::redirect(self.to_the_ad(request))
+    }
+
+    /// Where the ad is, with the address to return to. A viewer can make his own address as long as he likes, so one that doesn't fit
+    /// loses what the link didn't bring; one that still doesn't fit can't be returned to.
+    fn to_the_ad(&self, request: &Request) -> String {
+        let ticket = self.tickets.issue(request);
+        let whole = request.url(&[self.parameter]);
+        let address = self.fill(request, &self.with_ticket(whole.clone(), &ticket));
+        if address.len() <= LONGEST {
+            return address;
         }
-        AdsVerdict::redirect(address)
+        if let Some(bare) = bare(request, &whole) {
+            let address = self.fill(request, &self.with_ticket(bare, &ticket));
+            if address.len() <= LONGEST {
+                return address;
+            }
+        }
+        warn!("the address to return to is too long for a redirect: the viewer is sent to stuck_url");
+        self.way_out(request)
     }
 
     fn let_in(&self, request: &Request) -> AdsVerdict {
@@ -109,8 +127,7 @@ impl Gate {
     /// Counts a return that didn't work: a browser without cookies would go round for ever.
     fn is_stuck(&self, request: &Request) -> bool {
         let media = request.media();
-        let key =
-            format!("round:{}:{}:{}", request.remote_address().unwrap_or_default(), media.chat_id, media.message_id);
+        let key = format!("round:{}:{}:{}", self.tickets.viewer(request), media.chat_id, media.message_id);
         kv::increment(&key, 1, ROUND).is_ok_and(|rounds| rounds > self.rounds)
     }
 
@@ -118,12 +135,11 @@ impl Gate {
         if self.stuck.is_empty() { self.fill(request, "") } else { self.stuck.clone() }
     }
 
-    fn return_address(&self, request: &Request) -> String {
-        let mut address = request.url(&[self.parameter]);
+    fn with_ticket(&self, mut address: String, ticket: &str) -> String {
         address.push(if address.contains('?') { '&' } else { '?' });
         address.push_str(self.parameter);
         address.push('=');
-        address.push_str(&self.tickets.issue(request));
+        address.push_str(ticket);
         address
     }
 
@@ -136,6 +152,24 @@ impl Gate {
 fn grant_key(request: &Request) -> Option<String> {
     let media = request.media();
     Some(format!("grant:{}:{}:{}", request.remote_address()?, media.chat_id, media.message_id))
+}
+
+/// An address with only those parameters that carry the link's token: they are the ones that can't be read.
+fn bare(request: &Request, whole: &str) -> Option<String> {
+    let (path, query) = whole.split_once('?')?;
+    if query.split('&').count() > MOST_PARAMETERS {
+        return None;
+    }
+    let mut address = String::from(path);
+    let mut mark = '?';
+    for pair in query.split('&') {
+        if request.query(pair.split('=').next().unwrap_or_default()).is_none() {
+            address.push(mark);
+            address.push_str(pair);
+            mark = '&';
+        }
+    }
+    Some(address)
 }
 
 /// For a place in a query.

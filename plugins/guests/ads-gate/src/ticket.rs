@@ -16,7 +16,9 @@ pub(crate) struct Tickets {
     ticket: Key,
     pass: Key,
     bind: Bind,
-    pub(crate) ticket_life: Duration,
+    ticket_life: Duration,
+    /// Seconds that an ad takes: before them no ticket is good.
+    visit: u64,
     pub(crate) pass_life: Duration,
 }
 
@@ -25,15 +27,15 @@ pub(crate) struct Tickets {
 pub(crate) enum Shown {
     /// Good, and now used up.
     Good,
-    /// Good once, but that was before.
-    Used,
-    /// Forged, expired, or for another tenant, viewer or file.
-    Bad,
+    /// Ours, for this viewer and file, but used before, too early or too late; or nobody can note that it is used now.
+    Spent,
+    /// Forged, or for another tenant, viewer or file.
+    Foreign,
 }
 
 impl Tickets {
     pub(crate) fn load(secret: &str) -> Result<Self, String> {
-        Ok(Self {
+        let tickets = Self {
             ticket: Key::new(secret, "ticket"),
             pass: Key::new(secret, "pass"),
             bind: match config::text("bind") {
@@ -43,38 +45,58 @@ impl Tickets {
                 Some(other) => return Err(format!("bind is `viewer`, `address` or `nobody`, not `{other}`")),
             },
             ticket_life: life("ticket_minutes", 15, 60)?,
+            visit: config::integer("min_visit_seconds").and_then(|seconds| u64::try_from(seconds).ok()).unwrap_or(5),
             pass_life: life("pass_hours", 6, 3_600)?,
-        })
+        };
+        if tickets.visit >= tickets.ticket_life.as_secs() {
+            return Err("min_visit_seconds must be shorter than ticket_minutes: no ticket would ever be good".into());
+        }
+        Ok(tickets)
     }
 
     /// A ticket for who asks, for the file that is asked for.
     pub(crate) fn issue(&self, request: &Request) -> String {
+        let begin = format!("{}", clock::seconds() + self.visit);
         let end = end(self.ticket_life);
         let nonce = random::hex(12);
-        let signature = self.ticket.sign(&self.ticket_parts(request, &end, &nonce).each());
-        format!("{end}.{nonce}.{signature}")
+        let signature = self.ticket.sign(&self.ticket_parts(request, &begin, &end, &nonce).each());
+        format!("{begin}.{end}.{nonce}.{signature}")
     }
 
     /// Takes a ticket.
     pub(crate) fn redeem(&self, request: &Request, ticket: &str) -> Shown {
         let mut pieces = ticket.split('.');
-        let (Some(end), Some(nonce), Some(signature), None) =
-            (pieces.next(), pieces.next(), pieces.next(), pieces.next())
+        let (Some(begin), Some(end), Some(nonce), Some(signature), None) =
+            (pieces.next(), pieces.next(), pieces.next(), pieces.next(), pieces.next())
         else {
-            return Shown::Bad;
+            return Shown::Foreign;
         };
-        if !is_ahead(end) || !self.ticket.verify(&self.ticket_parts(request, end, nonce).each(), signature) {
-            return Shown::Bad;
+        if !self.ticket.verify(&self.ticket_parts(request, begin, end, nonce).each(), signature) {
+            return Shown::Foreign;
+        }
+        if is_ahead(begin) || !is_ahead(end) {
+            return Shown::Spent;
         }
         // Used ones are remembered, not issued ones: whoever only asks must not fill the store.
         match kv::set_if_absent(&format!("used:{nonce}"), "1", self.ticket_life) {
             Ok(true) => Shown::Good,
-            Ok(false) => Shown::Used,
-            Err(error) => {
+            Ok(false) => Shown::Spent,
+            Err(error @ kv::Error::Unavailable) => {
                 warn!("a ticket is taken without knowing whether it was used before: {error}");
                 Shown::Good
             }
+            // Who can fill the store would otherwise make all tickets good for ever.
+            Err(error) => {
+                warn!("a ticket is refused, since it can't be noted that it is used: {error}");
+                Shown::Spent
+            }
         }
+    }
+
+    /// A short name of the viewer for keys of the store.
+    pub(crate) fn viewer(&self, request: &Request) -> String {
+        let viewer = request.viewer();
+        if viewer.len() <= 128 { viewer } else { self.pass.sign(&["viewer", &viewer]) }
     }
 
     /// The value of a pass cookie.
@@ -98,22 +120,23 @@ impl Tickets {
         }
     }
 
-    fn ticket_parts(&self, request: &Request, end: &str, nonce: &str) -> Parts {
+    fn ticket_parts(&self, request: &Request, begin: &str, end: &str, nonce: &str) -> Parts {
         let media = request.media();
         Parts([
             request.tenant(),
             self.bound(request),
             format!("{}/{}", media.chat_id, media.message_id),
+            begin.into(),
             end.into(),
             nonce.into(),
         ])
     }
 }
 
-struct Parts([String; 5]);
+struct Parts([String; 6]);
 
 impl Parts {
-    fn each(&self) -> [&str; 5] {
+    fn each(&self) -> [&str; 6] {
         self.0.each_ref().map(String::as_str)
     }
 }

@@ -34,7 +34,13 @@ fn back(verdict: AdsVerdict) -> String {
         .replace("%26", "&")
 }
 
+/// A ticket, when the ad is over.
 fn ticket(verdict: AdsVerdict) -> String {
+    advance(5);
+    fresh_ticket(verdict)
+}
+
+fn fresh_ticket(verdict: AdsVerdict) -> String {
     let back = back(verdict);
     let (address, ticket) = back.split_once("&ticket=").expect("a ticket");
     assert_eq!(address, "https://films.example/stream/-1001/7/film.mkv?md5=token&expires=1900000000");
@@ -81,13 +87,19 @@ fn a_ticket_is_good_once_in_time_for_one_viewer_and_file() {
     let gate = gate();
     let good = ticket(decide(&gate, &heavy()));
     let with = |ticket: &str| heavy().query("ticket", ticket);
-    let (end, rest) = good.split_once('.').unwrap();
-    let later = format!("{}.{rest}", end.parse::<u64>().unwrap() + 60);
+    let pieces: Vec<&str> = good.split('.').collect();
+    let moved = |piece: usize, by: i64| {
+        let time = pieces[piece].parse::<i64>().unwrap() + by;
+        let mut pieces: Vec<String> = pieces.iter().map(ToString::to_string).collect();
+        pieces[piece] = time.to_string();
+        pieces.join(".")
+    };
     let strange = [
         with(&good).tenant("other"),
         with(&good).remote_address(Some("192.0.2.9")),
         with(&good).media(-1001, 8),
-        with(&later),
+        with(&moved(0, -60)),
+        with(&moved(1, 60)),
         with(&good.replace('.', ".0")),
         with(&good[..good.len() - 1]),
         with(&format!("{good}.")),
@@ -97,19 +109,75 @@ fn a_ticket_is_good_once_in_time_for_one_viewer_and_file() {
     for (at, request) in strange.iter().enumerate() {
         assert!(matches!(decide(&gate, request), AdsVerdict::Redirect { .. }), "{at}");
     }
-    advance(15 * 60 - 1);
+    advance(15 * 60 - 6);
     pass(decide(&gate, &with(&good)));
     assert!(matches!(decide(&gate, &with(&good)), AdsVerdict::Redirect { .. }), "replayed");
-    let old = ticket_of_another(&gate);
-    advance(15 * 60);
-    assert!(matches!(
-        decide(&gate, &heavy().remote_address(Some("192.0.2.9")).query("ticket", &old)),
-        AdsVerdict::Redirect { .. }
-    ));
+    let another = heavy().remote_address(Some("192.0.2.9"));
+    let old = ticket(decide(&gate, &another));
+    advance(15 * 60 - 5);
+    assert!(matches!(decide(&gate, &another.query("ticket", &old)), AdsVerdict::Redirect { .. }));
 }
 
-fn ticket_of_another(gate: &AdsGate) -> String {
-    ticket(decide(gate, &heavy().remote_address(Some("192.0.2.9"))))
+#[test]
+fn a_ticket_is_good_only_after_the_ad() {
+    setting("min_visit_seconds", 30);
+    let gate = gate();
+    let early = fresh_ticket(decide(&gate, &heavy()));
+    let with = heavy().query("ticket", &early);
+    for _ in 0..2 {
+        assert!(matches!(decide(&gate, &with), AdsVerdict::Redirect { .. }), "the ad again");
+        advance(15);
+    }
+    pass(decide(&gate, &with));
+    setting("min_visit_seconds", 0);
+    let gate = AdsGate::load().expect("settings hold");
+    let at_once = fresh_ticket(decide(&gate, &heavy()));
+    pass(decide(&gate, &heavy().query("ticket", &at_once)));
+}
+
+#[test]
+fn an_address_too_long_loses_what_the_link_did_not_bring() {
+    let gate = gate();
+    for long in [
+        heavy().query("pad", &"x".repeat(4_000)),
+        (0..60).fold(heavy(), |request, number| request.query(&format!("pad{number}"), &"%20".repeat(20))),
+    ] {
+        let ticket = ticket(decide(&gate, &long));
+        pass(decide(&gate, &heavy().query("ticket", &ticket)));
+        assert!(matches!(decide(&gate, &long), AdsVerdict::Redirect { .. }), "without the pass");
+    }
+    // More parameters than a call has time for, and a path for which there is no room.
+    let many = (0..2_000).fold(heavy(), |request, number| request.query(&number.to_string(), ""));
+    for hopeless in [many, heavy().path(&format!("/{}", "p".repeat(4_096)))] {
+        assert_eq!(decide(&gate, &hopeless), AdsVerdict::redirect("https://ad.example/films?to=&x=1"));
+    }
+    assert_eq!(back(decide(&gate, &heavy().query("t", "5"))).matches("&t=5&ticket=").count(), 1, "what fits stays");
+}
+
+#[test]
+fn what_anybody_can_write_leaves_nothing_in_the_store() {
+    let gate = gate();
+    let good = ticket(decide(&gate, &heavy()));
+    for number in 0..20 {
+        let forged = good.replacen(&good[good.len() - 20..], &format!("{number:020}"), 1);
+        for forged in [&forged, "forged", "1.2.3.4"] {
+            back(decide(&gate, &heavy().query("ticket", forged).remote_address(Some(&format!("192.0.2.{number}")))));
+            back(decide(&gate, &heavy().query("ticket", forged)));
+        }
+    }
+    assert_eq!(keys(), [""; 0]);
+}
+
+#[test]
+fn a_full_store_makes_no_ticket_good_for_ever() {
+    let gate = gate();
+    let with = heavy().query("ticket", &ticket(decide(&gate, &heavy())));
+    break_store(Some(kv::Error::Full));
+    for _ in 0..10 {
+        back(decide(&gate, &with));
+    }
+    break_store(None);
+    pass(decide(&gate, &with));
 }
 
 #[test]
@@ -156,12 +224,19 @@ fn a_browser_that_goes_round_is_led_out() {
     let gate = gate();
     setting("rounds", 2);
     let gate_of_two = AdsGate::load().expect("settings hold");
-    let bad = heavy().query("ticket", "forged");
+    // Its own ticket, which it has used; without cookies it has nothing else to show.
+    let bad = heavy().query("ticket", &ticket(decide(&gate, &heavy())));
+    pass(decide(&gate, &bad));
     for _ in 0..2 {
         back(decide(&gate_of_two, &bad));
     }
     assert_eq!(decide(&gate_of_two, &bad), AdsVerdict::redirect("https://ad.example/films?to=&x=1"));
     back(decide(&gate_of_two, &heavy()));
+    // Behind the same address, but somebody else.
+    let neighbour = heavy().claim("sub", "ben");
+    let theirs = neighbour.clone().query("ticket", &ticket(decide(&gate, &neighbour)));
+    pass(decide(&gate_of_two, &theirs));
+    back(decide(&gate_of_two, &theirs));
     setting("stuck_url", "/cookies.html");
     let stuck = AdsGate::load().expect("settings hold");
     assert_eq!(decide(&stuck, &bad), AdsVerdict::redirect("/cookies.html"));
@@ -187,6 +262,7 @@ fn settings_that_don_t_fit_are_told() {
         ("gate_url", "https://ad.example/"),
         ("gate_url", "ad.example/{return}"),
         ("gate_url", "https://ad.example/a b{return}"),
+        ("gate_url", &format!("https://ad.example/{}?{{return}}", "{tenant}".repeat(40))),
         ("secret", "short"),
         ("stuck_url", "javascript:alert(1)"),
         ("bind", "cookie"),
@@ -197,4 +273,9 @@ fn settings_that_don_t_fit_are_told() {
         setting(name, value);
         assert!(AdsGate::load().is_err(), "{name} = {value}");
     }
+    setting("bind", "viewer");
+    let _ = gate();
+    setting("ticket_minutes", 1);
+    setting("min_visit_seconds", 60);
+    assert!(AdsGate::load().is_err(), "no ticket would be good");
 }
