@@ -1,6 +1,7 @@
 use super::PolicyTiers;
 use streamvault_sdk::{
     Level, Policy, Verdict,
+    config::Value,
     signature::Key,
     testing::{Request, logged, setting},
 };
@@ -86,6 +87,36 @@ fn banned_viewers_are_named_by_subject_or_address() {
     assert_eq!(status(Request::new().claim("sub", "anna").claim("tier", "premium")), 403);
     assert_eq!(status(Request::new().remote_address(Some("192.0.2.66"))), 403);
     assert_eq!(status(Request::new()), 200);
+}
+
+#[test]
+fn a_ban_that_ends_without_a_token_is_told() {
+    let told = |banned_viewers: &[&str], banned_values: &[&str], anonymous: &str| {
+        let texts = |texts: &[&str]| Value::Texts(texts.iter().map(ToString::to_string).collect());
+        setting("banned_viewers", texts(banned_viewers));
+        setting("banned_values", texts(banned_values));
+        setting("anonymous", anonymous);
+        let before = logged().len();
+        PolicyTiers::load().expect("settings hold");
+        logged()[before..].iter().any(|(level, line)| *level == Level::Warn && line.contains("anonymous"))
+    };
+    defaults();
+    assert!(told(&[], &["banned"], "free"));
+    assert!(told(&["anna"], &[], "premium"));
+    assert!(told(&["192.0.2.66", "anna"], &[], "free"));
+    for holds in [
+        told(&["anna"], &["banned"], "refuse"),
+        told(&["192.0.2.66", "2001:db8::1"], &[], "free"),
+        told(&[], &[], "free"),
+    ] {
+        assert!(!holds);
+    }
+    // It is as it says.
+    setting("banned_viewers", ["anna"]);
+    assert_eq!(status(Request::new().claim("sub", "anna")), 403);
+    assert_eq!(status(Request::new()), 200);
+    setting("anonymous", "refuse");
+    assert_eq!(status(Request::new()), 401);
 }
 
 #[test]

@@ -1,4 +1,5 @@
 use alloc::{format, string::String};
+use core::net::IpAddr;
 use streamvault_sdk::{Identity, Request, config, signature::Key, warn};
 
 /// What a viewer is.
@@ -36,7 +37,7 @@ struct Parameter {
 
 impl Tiers {
     pub(crate) fn load() -> Result<Self, String> {
-        Ok(Self {
+        let tiers = Self {
             claim: config::text("tier_claim").unwrap_or("tier"),
             free: config::texts("free_values"),
             premium: config::texts("premium_values"),
@@ -45,7 +46,17 @@ impl Tiers {
             verified: named("verified", Tier::Free)?,
             anonymous: named("anonymous", Tier::Free)?,
             parameter: Parameter::load()?,
-        })
+        };
+        if tiers.lets_the_banned_in() {
+            warn!("banned viewers stream again if they send no token: set `anonymous = \"refuse\"`");
+        }
+        Ok(tiers)
+    }
+
+    /// Whether a ban holds only as long as the viewer says who he is. An address that is banned needs no token to be known.
+    fn lets_the_banned_in(&self) -> bool {
+        let by_subject = self.banned_viewers.iter().any(|viewer| viewer.parse::<IpAddr>().is_err());
+        self.anonymous != Tier::Unknown && (by_subject || !self.banned.is_empty())
     }
 
     /// `None`: the viewer's token did not verify.

@@ -19,6 +19,9 @@ use alloc::{
 use record::Record;
 use streamvault_sdk::{Resolution, Tenant, Tenants, config, kv};
 
+/// Bytes of a key in the store: the contract's number.
+const LONGEST_KEY: usize = 256;
+
 /// The plugin with its settings.
 #[derive(Debug)]
 pub struct TenantRegistry {
@@ -42,12 +45,20 @@ impl Tenants for TenantRegistry {
     }
 
     fn resolve(&self, host: &str) -> Result<Resolution, String> {
+        // All of the settings first: a closer domain in the store would take a subdomain from their tenant.
         for domain in domains::covering(host) {
             if let Some(tenant) = self.domains.get(&domain).and_then(|place| self.tenants.get(*place)) {
                 return Ok(Resolution::Found(tenant.clone()));
             }
-            if self.store
-                && let Some(id) = read(&format!("domain:{domain}"))?
+        }
+        if !self.store {
+            return Ok(Resolution::Unknown);
+        }
+        for domain in domains::covering(host) {
+            let key = format!("domain:{domain}");
+            // Nobody can have written a longer key, and anybody can send a host that makes one.
+            if key.len() <= LONGEST_KEY
+                && let Some(id) = read(&key)?
             {
                 return self.stored(id.trim(), host, domain).map(Resolution::Found);
             }
@@ -74,6 +85,7 @@ impl TenantRegistry {
     /// A tenant that the store names. The record has the last word: a domain that it doesn't list is not its own, however
     /// the store came to say so.
     fn stored(&self, id: &str, host: &str, domain: String) -> Result<Tenant, String> {
+        record::check_id(id).map_err(|why| format!("domain:{domain}: {why}"))?;
         let key = format!("tenant:{id}");
         let Some(text) = read(&key)? else {
             return Err(format!("{key} is not there, but domain:{domain} names it"));

@@ -2,14 +2,14 @@ use super::TenantRegistry;
 use core::time::Duration;
 use streamvault_sdk::{
     Resolution, Status, Tenant, Tenants, kv,
-    testing::{break_store, setting},
+    testing::{self, break_store, setting},
 };
 
 const FILMS: &str =
     r#"{"id":"films","domains":["films.example","*.films.example"],"link_secrets":["main"],"channels":[-1001]}"#;
 
 fn resolve(host: &str) -> Result<Resolution, String> {
-    TenantRegistry::load()?.resolve(host)
+    testing::resolve(&TenantRegistry::load()?, host)
 }
 
 fn found(host: &str) -> Tenant {
@@ -90,8 +90,39 @@ fn a_record_that_doesn_t_hold_is_no_answer() {
     store("domain:tv.example", "films");
     store("tenant:films", r#"{"link_secrets":["a"]}"#);
     assert!(resolve("tv.example").unwrap_err().contains("settings"), "the store can't take over the settings' tenant");
-    store("domain:tv.example", "../etc");
-    assert!(resolve("tv.example").is_err());
+    for id in ["../etc", "", &"t".repeat(300)] {
+        store("domain:tv.example", id);
+        let why = resolve("tv.example").unwrap_err();
+        assert!(why.contains("is no id"), "{id}: {why}");
+    }
+}
+
+#[test]
+fn a_host_longer_than_any_key_is_nobody_s() {
+    setting("store", true);
+    let long = ["a".repeat(63), "b".repeat(63), "c".repeat(63), "d".repeat(53), "example".into()].join(".");
+    for cut in 0..3 {
+        // 253 to 251 bytes, with `domain:` up to 260.
+        assert_eq!(resolve(&long[cut..]), Ok(Resolution::Unknown), "{}", long.len() - cut);
+    }
+    assert_eq!(resolve(&"x".repeat(4_096)), Ok(Resolution::Unknown));
+    assert_eq!(resolve(&"x.".repeat(2_000)), Ok(Resolution::Unknown));
+    store("domain:*.example", "tv");
+    store("tenant:tv", r#"{"link_secrets":["a"]}"#);
+    assert_eq!(found(&long).id, "tv", "shorter keys are still looked at");
+}
+
+#[test]
+fn the_store_takes_no_subdomain_from_a_tenant_of_the_settings() {
+    setting("store", true);
+    setting("tenants", [FILMS]);
+    for domain in ["a.films.example", "*.a.films.example", "*.films.example"] {
+        store(&format!("domain:{domain}"), "thief");
+        store("tenant:thief", &format!(r#"{{"domains":["{domain}"],"link_secrets":["a"]}}"#));
+        for host in ["a.films.example", "b.a.films.example", "films.example"] {
+            assert_eq!(found(host).id, "films", "{domain}, {host}");
+        }
+    }
 }
 
 #[test]
