@@ -1,7 +1,7 @@
 //! The sections of the gateway's settings. The doc comments are the text of `gateway.example.toml`.
 
 use crate::address::{ListenAddress, PeerAddress};
-pub use crate::plugins::{FailPolicy, Isolation, Plugin, PluginLimits, Plugins, Redis, TrustedKey};
+pub use crate::plugins::{FailPolicy, Hook, Isolation, Plugin, PluginLimits, Plugins, Redis, TrustedKey};
 use crate::secret::Secret;
 pub use crate::tenant::{
     Branding, Domain, Link, LinkSecret, Scheme, Status, Tenant, TenantLimits, ViewerAlgorithm, ViewerKey, ViewerTokens,

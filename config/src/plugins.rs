@@ -76,10 +76,14 @@ pub struct Plugin {
     /// "warm" keeps instances between calls, "request" makes a fresh one for each.
     #[schemars(extend("example" = "warm"))]
     pub isolation: Option<Isolation>,
-    /// Share of requests, from 0 to 1, that a newly loaded generation gets until it is promoted.
+    /// Share of requests that a newly loaded generation gets until it is promoted. 0 keeps it waiting beside the old one, 1 means
+    /// all at once.
     #[schemars(extend("example" = 0.05))]
     pub canary: Option<f64>,
-    /// The component's sha256 in hexadecimal: no other is loaded.
+    /// What it must be for: "tenant", "policy", "ads" or "observe". One whose plugin.toml says otherwise is refused.
+    #[schemars(extend("example" = "policy"))]
+    pub hook: Option<Hook>,
+    /// The component's sha256 in hexadecimal: no other is loaded. It says nothing of plugin.toml; a signature covers both.
     #[schemars(extend("example" = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"))]
     pub sha256: Option<String>,
     /// Take it out of service without taking it out of the file.
@@ -92,6 +96,17 @@ pub struct Plugin {
     /// Limits in the place of those of its plugin.toml.
     #[serde(default)]
     pub limits: PluginLimits,
+}
+
+/// What a plugin is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[expect(missing_docs, reason = "the key's own text says it all, and variants would be listed a second time")]
+pub enum Hook {
+    Tenant,
+    Policy,
+    Ads,
+    Observe,
 }
 
 /// What a plugin's failing means.

@@ -16,7 +16,7 @@ pub enum PackageError {
         /// What the system said.
         source: io::Error,
     },
-    /// A file that is not taken for what it is: too large, writable by everybody, no regular file, compiled code.
+    /// A file that is not taken for what it is: too large, somebody else's, writable by everybody, no regular file, compiled code.
     #[error("{file}: {reason}", file = file.display())]
     Refused {
         /// The file.

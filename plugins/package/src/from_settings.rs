@@ -1,6 +1,6 @@
 //! From the gateway's settings to what the operator says about each plugin, and whose signatures count.
 
-use crate::hook::{FailPolicy, Isolation};
+use crate::hook::{FailPolicy, Hook, Isolation};
 use crate::limits::LimitOverrides;
 use crate::package::{Spec, Tenants};
 use crate::trust::{Trust, TrustError, TrustedKey};
@@ -67,6 +67,12 @@ fn spec(settings: &gateway::Plugin) -> Spec {
             gateway::Isolation::Request => Isolation::Request,
         }),
         canary: settings.canary,
+        hook: settings.hook.map(|hook| match hook {
+            gateway::Hook::Tenant => Hook::Tenant,
+            gateway::Hook::Policy => Hook::Policy,
+            gateway::Hook::Ads => Hook::Ads,
+            gateway::Hook::Observe => Hook::Observe,
+        }),
         limits: limits(&settings.limits),
         // A pin that can't be read must not turn into none: zeros fit no component.
         sha256: settings.sha256.as_deref().map(|hex| digest(hex).unwrap_or_default()),

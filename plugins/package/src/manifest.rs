@@ -40,7 +40,8 @@ pub struct Manifest {
     pub fail: FailPolicy,
     /// How long an instance lives; default [`Isolation::Warm`].
     pub isolation: Isolation,
-    /// Share of requests that a newly loaded generation gets until it is promoted: above 0, below 1. `None`: all at once.
+    /// Share of requests that a newly loaded generation gets until it is promoted: above 0, or 0 if the operator says so, and below
+    /// 1. `None`: all at once.
     pub canary: Option<f64>,
     /// What it may see of a request.
     pub visible: Visible,

@@ -59,11 +59,15 @@ pub struct Spec {
     pub fail: Option<FailPolicy>,
     /// In the place of [`Manifest::isolation`].
     pub isolation: Option<Isolation>,
-    /// In the place of [`Manifest::canary`]: 0 to 1; 0 and 1 both mean all at once.
+    /// In the place of [`Manifest::canary`]: 0 to 1. 0 stages a new generation, which then gets no request until it is promoted;
+    /// 1 means all at once.
     pub canary: Option<f64>,
     /// In the place of those of [`Manifest::limits`].
     pub limits: LimitOverrides,
-    /// The component's hash: no other is loaded.
+    /// What the plugin is for: a manifest of another hook is refused. Whoever may write the folder could otherwise turn a guard into
+    /// an observer.
+    pub hook: Option<Hook>,
+    /// The component's hash: no other is loaded. The manifest may still change; only a signature covers both.
     pub sha256: Option<[u8; 32]>,
     /// What the manifest's schema asks for. A secret is a text, `{ file = "/path" }` or `{ env = "NAME" }`.
     pub settings: toml::Table,
@@ -84,6 +88,7 @@ impl Spec {
             isolation: None,
             canary: None,
             limits: LimitOverrides::default(),
+            hook: None,
             sha256: None,
             settings: toml::Table::new(),
             enabled: true,
@@ -150,6 +155,17 @@ impl Package {
         let settings = spec.settle(&mut manifest).map_err(PackageError::Spec)?;
         Ok(Self { name: spec.name.clone(), manifest, settings, wasm, sha256, signed_by })
     }
+}
+
+/// What the manifest of a folder says it is for, however little else of it holds. It is nobody's word until the whole is checked: enough
+/// to choose whom the failing of a plugin that can't be loaded concerns. `None` if it can't be read or says nothing known.
+///
+/// Reads as [`Package::open`] does: no pipe, device or endless file holds the caller up.
+#[must_use]
+pub fn claimed_hook(folder: &Path) -> Option<Hook> {
+    let manifest = Folder::open(folder).ok()?.read(MANIFEST, LONGEST_MANIFEST).ok()??;
+    let manifest: toml::Table = str::from_utf8(&manifest).ok()?.parse().ok()?;
+    manifest.get("hook")?.clone().try_into().ok()
 }
 
 impl Manifest {
@@ -229,6 +245,10 @@ impl Spec {
             }
         };
         check(is_name(&self.name), "name", NAME);
+        if let Some(hook) = self.hook {
+            let message = format!("the settings say {hook}, but the plugin is for {}", manifest.hook);
+            check(hook == manifest.hook, "hook", &message);
+        }
         if let Tenants::Only(ids) = &self.tenants {
             check(manifest.hook != Hook::Tenant, "tenants", "a tenant plugin is asked before there is a tenant");
             check(!ids.is_empty(), "tenants", "must name a tenant; leave it out for all, or disable the plugin");
@@ -245,7 +265,7 @@ impl Spec {
         }
         if let Some(share) = self.canary {
             check((0.0..=1.0).contains(&share), "canary", "must be a share from 0.0 to 1.0");
-            manifest.canary = Some(share).filter(|share| *share > 0.0 && *share < 1.0);
+            manifest.canary = Some(share).filter(|share| *share < 1.0);
         }
         manifest.isolation = self.isolation.unwrap_or(manifest.isolation);
         let limits = manifest.limits.apply(&self.limits);

@@ -1,7 +1,7 @@
 //! The folder: what is read, and what is left alone.
 
 use crate::support::{Folder, WASM, chmod};
-use plugin_package::{Manifest, Package, Spec, Trust};
+use plugin_package::{Hook, Manifest, Package, Spec, Trust, claimed_hook};
 use std::fs;
 use std::os::unix::fs::symlink;
 
@@ -41,14 +41,15 @@ fn spoilt_folders_are_refused() {
             },
             "plugin.wasm: is no regular file",
         ),
+        ("component is a pipe", |f| pipe(f, "plugin.wasm"), "plugin.wasm: is no regular file"),
+        ("folder is a pipe", |f| pipe(f, ""), ".: is no folder"),
         (
-            "component is a pipe",
+            "folder is a file",
             |f| {
-                fs::remove_file(f.file("plugin.wasm")).unwrap();
-                let mode = rustix::fs::Mode::from_raw_mode(0o644);
-                rustix::fs::mkfifoat(rustix::fs::CWD, f.file("plugin.wasm"), mode).unwrap();
+                fs::rename(f.path(), f.file("../gone")).unwrap();
+                fs::copy(f.path().with_file_name("gone").join("plugin.toml"), f.path()).unwrap();
             },
-            "plugin.wasm: is no regular file",
+            ".: is no folder",
         ),
         (
             "link out, relative",
@@ -90,6 +91,72 @@ fn spoilt_folders_are_refused() {
         spoil(&folder);
         let said = folder.message(folder.open());
         assert!(said.starts_with(message), "{name}: {said}");
+    }
+}
+
+fn pipe(folder: &Folder, name: &str) {
+    let path = folder.path().join(name);
+    let path = path.components().as_path();
+    fs::rename(path, folder.file("../gone")).unwrap();
+    rustix::fs::mkfifoat(rustix::fs::CWD, path, rustix::fs::Mode::from_raw_mode(0o644)).unwrap();
+}
+
+/// Only root can give files away, and so make what this is about.
+#[test]
+fn what_belongs_to_somebody_else_is_refused() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    for (name, said) in
+        [("plugin.toml", "plugin.toml: this file"), ("plugin.wasm", "plugin.wasm: this file"), ("", ".: this folder")]
+    {
+        let folder = Folder::new();
+        std::os::unix::fs::chown(folder.path().join(name), Some(65_534), None).unwrap();
+        let message = folder.message(folder.open());
+        assert!(message.starts_with(&format!("{said} belongs to user 65534")), "{message}");
+        assert_eq!(claimed_hook(&folder.path()).is_some(), name == "plugin.wasm", "{name}");
+    }
+}
+
+#[test]
+fn a_broken_manifest_still_says_what_it_is_for() {
+    let folder = Folder::new();
+    let claimed = |text: &[u8]| {
+        folder.write("plugin.toml", text);
+        claimed_hook(&folder.path())
+    };
+    for hook in Hook::ALL {
+        assert_eq!(claimed(format!("hook = \"{hook}\"\nname = 7\nlimits = \"none\"").as_bytes()), Some(hook));
+    }
+    for nothing in
+        [b"".as_slice(), b"hook = 1", b"hook = \"Policy\"", b"hook = \"policy\"\n=", b"hook = \"ads\" # \xff"]
+    {
+        assert_eq!(claimed(nothing), None);
+    }
+    assert_eq!(
+        claimed(format!("hook = \"ads\"\n{}", " ".repeat(262_144)).as_bytes()),
+        None,
+        "longer than any manifest"
+    );
+}
+
+/// None of these may hold the caller up.
+#[test]
+fn a_manifest_without_end_says_nothing() {
+    let spoil: [fn(&Folder); 4] = [
+        |f| pipe(f, "plugin.toml"),
+        |f| pipe(f, ""),
+        |f| {
+            fs::remove_file(f.file("plugin.toml")).unwrap();
+            symlink("/dev/zero", f.file("plugin.toml")).unwrap();
+        },
+        |f| fs::remove_file(f.file("plugin.toml")).unwrap(),
+    ];
+    for spoil in spoil {
+        let folder = Folder::new();
+        assert_eq!(claimed_hook(&folder.path()), Some(Hook::Policy));
+        spoil(&folder);
+        assert_eq!(claimed_hook(&folder.path()), None);
     }
 }
 

@@ -1,7 +1,7 @@
 //! What an operator says, against what the manifest knows.
 
 use crate::support::{Folder, MANIFEST};
-use plugin_package::{FailPolicy, Isolation, LimitOverrides, Package, Spec, Tenants, Trust, Value};
+use plugin_package::{FailPolicy, Hook, Isolation, LimitOverrides, Package, Spec, Tenants, Trust, Value};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -139,9 +139,29 @@ fn the_operator_has_the_last_word() {
     assert_eq!((manifest.order, manifest.fail, manifest.canary), (-3, FailPolicy::Open, Some(0.5)));
     assert_eq!((manifest.isolation, manifest.limits.instances), (Isolation::Request, 2));
     assert_eq!(manifest.limits.time, Duration::from_millis(1));
-    for share in [0.0, 1.0] {
+    // A share of nothing is a generation that waits; a share of all is none.
+    for (share, canary) in [(0.0, Some(0.0)), (1.0, None)] {
         let spec = Spec { canary: Some(share), ..folder.spec() };
-        assert_eq!(Package::open(&spec, &Trust::default()).unwrap().manifest.canary, None);
+        assert_eq!(Package::open(&spec, &Trust::default()).unwrap().manifest.canary, canary);
+    }
+}
+
+#[test]
+fn the_operator_says_what_a_plugin_is_for() {
+    let folder = Folder::new();
+    let spec = Spec { hook: Some(Hook::Policy), ..folder.spec() };
+    assert!(Package::open(&spec, &Trust::default()).is_ok());
+    folder.write("plugin.toml", MANIFEST.replace("policy", "observe").as_bytes());
+    let said = folder.message(Package::open(&spec, &Trust::default()));
+    assert_eq!(said, "plugin slot: hook: the settings say policy, but the plugin is for observe");
+}
+
+#[test]
+fn the_gateway_s_settings_say_it_too() {
+    for hook in Hook::ALL {
+        let text = format!("name = 'a'\nfolder = '/a'\nhook = '{hook}'\ncanary = 0.0");
+        let specs = plugin_package::specs(&[toml::from_str(&text).unwrap()]);
+        assert_eq!((specs[0].hook, specs[0].canary), (Some(hook), Some(0.0)));
     }
 }
 
