@@ -33,6 +33,7 @@ pub(crate) async fn run() -> Result<(), Failure> {
     println!("## Plugins\n");
     let folder = folder()?;
     calls(&folder).await?;
+    spinning(&folder)?;
     if !is_installed("wrk") {
         println!("Requests skipped: wrk is not installed (Debian's package `wrk`).\n");
         return Ok(());
@@ -94,6 +95,88 @@ async fn calls(folder: &Path) -> Result<(), Failure> {
     }
     println!("{table}");
     Ok(())
+}
+
+/// A guest that never answers, and what it does to others on the same thread.
+fn spinning(good: &Path) -> Result<(), Failure> {
+    const LIMIT: Duration = Duration::from_millis(5);
+    const SPINS: usize = 200;
+    let folder = tempfile::tempdir()?;
+    let (manifest, module) = harness::spinning()?;
+    put(&folder.path().join("plugin.toml"), manifest.as_bytes())?;
+    put(&folder.path().join("spinning.wasm"), &module)?;
+    let only = |name: &str, tenant: &str, from: &Path| {
+        let mut spec = Spec::new(name, from);
+        spec.tenants = plugin_package::Tenants::Only([tenant.to_owned()].into());
+        spec
+    };
+    let mut spin = only("spin", "spin", folder.path());
+    spin.limits.time = Some(LIMIT);
+    let specs = vec![spin, only("good", "good", good)];
+    // One thread for all: nobody can run elsewhere.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let (late, alone, beside) = std::thread::scope(|scope| {
+        scope
+            .spawn(|| {
+                runtime.block_on(async {
+                    let code = tempfile::tempdir()?;
+                    let config = HostConfig { code_folder: code.path().join("code"), instances: 16 };
+                    let host = Host::new(config, Kv::in_memory(MemoryBounds::default()))?;
+                    let (plugins, _) = Plugins::open(host, specs, Trust::default()).await;
+                    let plugins = Arc::new(plugins);
+                    let alone = others(&plugins, |count| count < 5_000).await?;
+                    let task = tokio::spawn(spin_for(plugins.clone(), SPINS, LIMIT));
+                    let beside = others(&plugins, |_| !task.is_finished()).await?;
+                    Ok::<_, Failure>((task.await??, alone, beside))
+                })
+            })
+            .join()
+            .map_err(|_| "the thread of the measurement ended")?
+    })?;
+    println!(
+        "A guest that computes for ever, `limits.time` 5 ms, {SPINS} calls one after the other; calls of `policy-tiers` on the same \
+         thread meanwhile, each after a yield.\n"
+    );
+    let mut table = Table::new(1, ["what", "n", "p50 µs", "p99 µs", "max µs"]);
+    for (name, samples) in
+        [("cut off after its deadline", &late), ("others, alone", &alone), ("others, beside it", &beside)]
+    {
+        let at = |share: f64| figure(samples.quantile(share) * 1e6);
+        table.row([name.to_owned(), samples.count().to_string(), at(0.5), at(0.99), at(1.0)]);
+    }
+    println!("{table}");
+    Ok(())
+}
+
+async fn spin_for(plugins: Arc<Plugins>, spins: usize, limit: Duration) -> Result<Samples, Failure> {
+    let tenant: Arc<str> = "spin".into();
+    let mut late = Samples::default();
+    for _ in 0..spins {
+        let chain = plugins.chain(Hook::Policy, &tenant).ok_or("no chain")?;
+        let started = crate::measure::now();
+        let verdict = chain.policy(&request(&tenant)).await;
+        late.add_time(started.elapsed().saturating_sub(limit));
+        if !matches!(verdict, Policy::Failed { .. }) {
+            return Err(format!("a guest that never answers answered {verdict:?}").into());
+        }
+    }
+    Ok(late)
+}
+
+/// Calls of a well-behaved plugin. What is timed is the call, with the turns that others take in it.
+async fn others(plugins: &Plugins, go_on: impl Fn(usize) -> bool) -> Result<Samples, Failure> {
+    let tenant: Arc<str> = "good".into();
+    let mut samples = Samples::default();
+    while go_on(samples.count()) {
+        let chain = plugins.chain(Hook::Policy, &tenant).ok_or("no chain")?;
+        let started = crate::measure::now();
+        tokio::task::yield_now().await;
+        if !matches!(chain.policy(&request(&tenant)).await, Policy::Allow(_)) {
+            return Err("the other plugin failed".into());
+        }
+        samples.add_time(started.elapsed());
+    }
+    Ok(samples)
 }
 
 fn request(tenant: &Arc<str>) -> Arc<Request> {

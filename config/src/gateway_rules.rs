@@ -110,8 +110,17 @@ impl GatewaySettings {
             let pin =
                 plugin.sha256.as_ref().is_none_or(|pin| pin.len() == 64 && pin.bytes().all(|b| b.is_ascii_hexdigit()));
             report.require(pin, &format!("{key}.sha256"), "must be 64 hexadecimal digits");
-            for (position, tenant) in plugin.tenants.iter().flatten().enumerate() {
-                report.require(is_name(tenant), &format!("{key}.tenants[{position}]"), NAME);
+            let some = plugin.tenants.as_ref().is_none_or(|tenants| !tenants.is_empty());
+            report.require(some, &format!("{key}.tenants"), "needs at least one tenant; leave it out for all");
+            for (position, id) in plugin.tenants.iter().flatten().enumerate() {
+                let place = format!("{key}.tenants[{position}]");
+                report.require(is_name(id), &place, NAME);
+                if !self.tenant.iter().any(|tenant| tenant.id == *id) {
+                    report.warn(
+                        &place,
+                        "no [[tenant]] has this id: the plugin guards nobody, unless a tenant plugin finds it",
+                    );
+                }
             }
         }
     }

@@ -1,13 +1,17 @@
-//! Fourth step: the path names a media that the tenant may serve, and the link's signature opens it.
+//! Third step: the path names a media that the tenant may serve, and the link's signature opens it.
 
-use crate::identify::Identified;
+use crate::accept::Accepted;
+use crate::directory::Tenanted;
 use crate::refusal::Refusal;
+use crate::tenant::Tenant;
 use link::{Grant, LinkRequest, StreamTarget, Verdict};
 use slice::MediaId;
+use std::sync::Arc;
 
 /// A request whose link holds. Only this step makes one, so nothing is asked of plugins, cache or hive before it.
 pub(crate) struct Authorized<'a> {
-    pub(crate) identified: Identified<'a>,
+    pub(crate) accepted: Accepted<'a>,
+    pub(crate) tenant: Arc<Tenant>,
     pub(crate) grant: Grant,
     /// The link's time is over, and the tenant's grace is not: a policy must name a later one.
     pub(crate) expired: bool,
@@ -15,9 +19,8 @@ pub(crate) struct Authorized<'a> {
 }
 
 /// Judges the link. A path that is no stream is told so before its signature is looked at: there is nothing behind it.
-pub(crate) fn authorize(identified: Identified<'_>, now: i64) -> Result<Authorized<'_>, Refusal> {
-    let accepted = &identified.accepted;
-    let tenant = &identified.tenant;
+pub(crate) fn authorize(tenanted: Tenanted<'_>, now: i64) -> Result<Authorized<'_>, Refusal> {
+    let Tenanted { accepted, tenant, alone } = tenanted;
     let target = StreamTarget::parse(&accepted.uri).map_err(|_| Refusal::NoSuchPath)?;
     let media = MediaId { chat_id: target.chat_id, message_id: target.message_id };
     let remote = accepted.remote.map(|address| address.to_string());
@@ -29,10 +32,10 @@ pub(crate) fn authorize(identified: Identified<'_>, now: i64) -> Result<Authoriz
         Verdict::Invalid(reason) => return Err(Refusal::LinkInvalid(reason)),
     };
     // After the signature: whoever can't sign learns nothing about who may serve what.
-    if !tenant.may_serve(media.chat_id) {
+    if !tenant.may_serve(media.chat_id, alone) {
         return Err(Refusal::ForeignChannel);
     }
-    Ok(Authorized { identified, grant, expired, media })
+    Ok(Authorized { accepted, tenant, grant, expired, media })
 }
 
 fn in_grace(grant: &Grant, grace: std::time::Duration, now: i64) -> bool {

@@ -41,14 +41,15 @@ impl Background {
 #[async_trait]
 impl BackgroundService for Background {
     async fn start(&self, mut shutdown: ShutdownWatch) {
+        // Not dropped when the drain begins: transfers go on for a while, and end one by one.
+        let mut observe = std::pin::pin!(self.observe());
         tokio::select! {
             () = self.reload_on_hangup() => {}
             () = self.edge.reloader.watch() => {}
-            () = self.observe() => {}
+            () = &mut observe => {}
             _ = shutdown.changed() => {}
         }
-        // Transfers go on while the gateway drains, and end one by one.
-        self.observe().await;
+        observe.await;
     }
 }
 

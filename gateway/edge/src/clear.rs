@@ -20,12 +20,16 @@ pub(crate) async fn clear<'a>(
     cache: &Cache,
     ads: Option<Chain>,
 ) -> Result<Cleared<'a>, Refusal> {
-    let media = cache.media(permitted.authorized.media).await?;
+    let media = cache.media(permitted.identified.authorized.media).await?;
     let cookies = match (&ads, &permitted.request) {
         (Some(ads), Some(request)) => {
             let meta = media.meta();
             request.set_found(meta.size, Some(meta.content_type.clone()));
-            decided(ads.ads(request).await)?
+            let tokens = permitted.identified.authorized.tenant.tokens.as_ref();
+            let mut cookies = decided(ads.ads(request).await)?;
+            // Who a viewer is, is the frontend's to say.
+            cookies.retain(|cookie| !tokens.is_some_and(|tokens| tokens.is_cookie(&cookie.name)));
+            cookies
         }
         _ => Vec::new(),
     };
@@ -43,7 +47,7 @@ fn decided(ads: Ads) -> Result<Vec<Cookie>, Refusal> {
 impl Cleared<'_> {
     /// Looks at the media again: it changed between its description and its first byte.
     pub(crate) async fn again(&mut self, cache: &Cache) -> Result<(), Refusal> {
-        self.media = cache.media(self.permitted.authorized.media).await?;
+        self.media = cache.media(self.permitted.identified.authorized.media).await?;
         Ok(())
     }
 }

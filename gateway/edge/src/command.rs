@@ -1,4 +1,4 @@
-//! The `gateway` command: `run`, `check`, `sign`.
+//! The `gateway` command: `run`, `check`, `sign`, `plugin`.
 
 use crate::background;
 use crate::edge::{Edge, EdgeError};
@@ -13,6 +13,7 @@ use config::{ConfigError, GatewaySettings, Loaded};
 use link::{SignError, SignRequest};
 use parking_lot::Mutex;
 use pingora::server::RunArgs;
+use plugin_command::{CommandError, PluginCommand};
 use plugin_package::{Package, PackageError};
 use rustix::process::{Resource, getrlimit, setrlimit};
 use std::io::Write;
@@ -52,6 +53,9 @@ enum Command {
         after_help = "Examples:\n  gateway sign --config gateway.toml --path /stream/-1001700000001/7/film.mp4\n  gateway sign --config gateway.toml --path /stream/-1001700000001/7 --ttl 30m --base https://films.example.com"
     )]
     Sign(Sign),
+    /// Make, check, test, measure and sign plugins; see and change those of a running gateway.
+    #[command(subcommand)]
+    Plugin(PluginCommand),
     /// List how requests can end (the words of log and metrics) and what to do about each, as Markdown.
     Outcomes,
 }
@@ -100,6 +104,8 @@ enum Failure {
     Server(#[from] ServerError),
     #[error("{0}")]
     Package(#[from] PackageError),
+    #[error("{0}")]
+    Plugin(#[from] CommandError),
     #[error("log.level: {0}")]
     Filter(#[from] tracing_subscriber::filter::ParseError),
     #[error("name the tenant with --tenant; the settings know: {0}")]
@@ -117,6 +123,7 @@ pub fn main() -> ExitCode {
         Command::Run(config) => run(&config),
         Command::Check(config) => check(&config),
         Command::Sign(sign) => self::sign(&sign),
+        Command::Plugin(command) => plugin_command::run(command).map_err(Failure::from),
         Command::Outcomes => write!(std::io::stdout(), "{}", outcome::markdown()).map_err(Failure::from),
     };
     match done {
@@ -153,11 +160,16 @@ fn run(config: &Config) -> Result<(), Failure> {
     let log_guard = Arc::new(Mutex::new(log_guard));
     let flush = log_guard.clone();
     let draining = edge.clone();
-    drain.watch(active, move || {
-        background::last_batches(&draining);
-        drop(flush.lock().take());
-        std::process::exit(0);
-    })?;
+    let closing = edge.closing.clone();
+    drain.watch(
+        active,
+        move || closing.cancel(),
+        move || {
+            background::last_batches(&draining);
+            drop(flush.lock().take());
+            std::process::exit(0);
+        },
+    )?;
     built.server.run(RunArgs { shutdown_signal: Box::new(signals) });
     drop(built.reserved);
     background::last_batches(&edge);

@@ -7,26 +7,24 @@ use crate::metrics::{Elsewhere, Metrics, Rows};
 use crate::observe::Observer;
 use crate::plugin_metrics;
 use crate::plugins::{LivePlugins, PluginsError};
-use crate::reload::Reloader;
+use crate::reload::{Reloader, warn_of_lists};
 use crate::tenant::TenantError;
 use crate::tenants::Tenants;
 use cache::{Cache, CacheConfig, CacheStats};
 use config::{GatewaySettings, PeerAddress};
 use hive_client::{HiveAddress, HiveClient, HiveConfig};
 use limits::{LimitStats, Limiter};
-use plugin_package::Hook;
 use secrecy::SecretString;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio_util::sync::CancellationToken;
 use tracing_appender::non_blocking::WorkerGuard;
 
 /// The edge's parts.
 pub(crate) struct Edge {
     pub(crate) directory: Arc<Directory>,
     pub(crate) plugins: Arc<LivePlugins>,
-    /// The name under which tenant hooks are asked: there is no tenant yet.
-    pub(crate) no_tenant: Arc<str>,
     pub(crate) reloader: Reloader,
     pub(crate) observer: Observer,
     pub(crate) limiter: Limiter,
@@ -35,6 +33,8 @@ pub(crate) struct Edge {
     pub(crate) metrics: Metrics,
     pub(crate) access_log: AccessLogger,
     pub(crate) limits: Limits,
+    /// Ends transfers that outlast the drain.
+    pub(crate) closing: CancellationToken,
     /// Who knows it may change plugins.
     pub(crate) admin_token: Option<SecretString>,
 }
@@ -70,16 +70,9 @@ impl Edge {
     pub(crate) fn new(settings: &GatewaySettings, file: &Path) -> Result<(Arc<Self>, Option<WorkerGuard>), EdgeError> {
         let tenants = Tenants::new(&settings.tenant)?;
         let plugins = Arc::new(load_plugins(settings)?);
-        if plugins.chain(Hook::Tenant, &Arc::from("")).is_some() {
-            for tenant in tenants.all().iter().filter(|tenant| tenant.has_every_channel()) {
-                tracing::warn!(
-                    tenant = &*tenant.id,
-                    "has no list of channels, and so opens those of tenants that plugins find"
-                );
-            }
-        }
         let folder = settings.plugins.secrets_folder.clone();
         let directory = Arc::new(Directory::new(tenants, settings.plugins.tenant_ttl.get(), folder));
+        warn_of_lists(&plugins, &directory);
         let trust = plugin_package::trust(&settings.plugins).map_err(PluginsError::from)?;
         let reloader = Reloader::new(file.to_owned(), settings, trust, plugins.clone(), directory.clone());
         let hive = HiveClient::new(hive_config(&settings.hive))?;
@@ -97,7 +90,6 @@ impl Edge {
         let edge = Self {
             directory,
             plugins,
-            no_tenant: Arc::from(""),
             reloader,
             observer: Observer::default(),
             limiter: Limiter::new(),
@@ -106,6 +98,7 @@ impl Edge {
             metrics: Metrics::new()?,
             access_log,
             limits,
+            closing: CancellationToken::new(),
             admin_token: settings.admin.token.as_ref().map(|token| SecretString::from(token.expose())),
         };
         Ok((Arc::new(edge), guard))

@@ -1,24 +1,25 @@
 //! What plugins may know of a request.
 
 use crate::accept::Method;
-use crate::authorize::Authorized;
 use crate::flow::Incoming;
-use crate::identify::Identity;
+use crate::identify::{Identified, Identity};
 use http::HeaderMap;
 use http::header::{COOKIE, RANGE};
+use link::Uri;
 use plugin_host::{Chain, Claims, Link, Media, Request};
 use std::borrow::Cow;
 use std::sync::Arc;
 use viewer::Viewer;
 
 /// Copies the facts, and of headers and cookies only those that some plugin of the chains may see.
-pub(crate) fn request(authorized: &Authorized<'_>, chains: [Option<&Chain>; 2], incoming: &Incoming<'_>) -> Request {
-    let identified = &authorized.identified;
-    let accepted = &identified.accepted;
+pub(crate) fn request(identified: &Identified<'_>, chains: [Option<&Chain>; 2], incoming: &Incoming<'_>) -> Request {
+    let authorized = &identified.authorized;
+    let accepted = &authorized.accepted;
+    let tokens = authorized.tenant.tokens.as_ref();
     let headers = &accepted.head.headers;
     let mut request = Request::default();
     request.id = incoming.request_id.to_owned();
-    request.tenant = identified.tenant.id.clone();
+    request.tenant = authorized.tenant.id.clone();
     request.method = match accepted.method {
         Method::Get => "GET",
         Method::Head => "HEAD",
@@ -26,8 +27,8 @@ pub(crate) fn request(authorized: &Authorized<'_>, chains: [Option<&Chain>; 2], 
     request.host = accepted.host.clone();
     request.path = String::from_utf8_lossy(accepted.uri.path()).into_owned();
     request.origin = origin(incoming, &accepted.authority);
-    request.target = String::from_utf8_lossy(incoming.target).into_owned();
-    request.token_parameters = identified.tenant.link_parameters.clone();
+    request.target = target(incoming, &accepted.uri);
+    request.token_parameters = authorized.tenant.link_parameters.clone();
     request.remote_address = accepted.remote.map(|address| address.to_string());
     request.viewer = identified.viewer();
     request.media = Media { chat_id: authorized.media.chat_id, message_id: message_id(authorized.media.message_id) };
@@ -49,13 +50,18 @@ pub(crate) fn request(authorized: &Authorized<'_>, chains: [Option<&Chain>; 2], 
         let visible = chain.visible();
         for name in &visible.headers {
             if let Some(value) = text(headers, name)
+                && !tokens.is_some_and(|tokens| tokens.is_header(name))
                 && !request.headers.iter().any(|(known, _)| known == name)
             {
                 request.headers.push((name.clone(), value.to_owned()));
             }
         }
         if !visible.cookies.is_empty() {
-            copy_cookies(headers, &visible.cookies, &mut request.cookies);
+            let shown = |name: &str| {
+                visible.cookies.iter().any(|known| known == name)
+                    && !tokens.is_some_and(|tokens| tokens.is_cookie(name))
+            };
+            copy_cookies(headers, shown, &mut request.cookies);
         }
     }
     request
@@ -81,16 +87,27 @@ fn origin(incoming: &Incoming<'_>, authority: &str) -> String {
     format!("{scheme}{authority}")
 }
 
+/// Path and query as they were sent; of an absolute target without its host, which the origin names.
+fn target(incoming: &Incoming<'_>, uri: &Uri) -> String {
+    if incoming.target.starts_with(b"/") {
+        return String::from_utf8_lossy(incoming.target).into_owned();
+    }
+    let query = String::from_utf8_lossy(uri.query());
+    let mark = if query.is_empty() { "" } else { "?" };
+    format!("{}{mark}{query}", uri.to_encoded_path())
+}
+
 fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    headers.get(name)?.to_str().ok()
+    std::str::from_utf8(headers.get(name)?.as_bytes()).ok()
 }
 
 /// Copies cookies of these names, the first of each. A browser joins them by `; `, HTTP/2 may split them over several fields.
-fn copy_cookies(headers: &HeaderMap, names: &[String], into: &mut Vec<(String, String)>) {
-    let fields = headers.get_all(COOKIE).iter().filter_map(|field| field.to_str().ok());
-    let pairs = fields.flat_map(|field| field.split(';')).filter_map(|pair| pair.trim().split_once('='));
+/// One that is no UTF-8 hides itself and no other.
+fn copy_cookies(headers: &HeaderMap, shown: impl Fn(&str) -> bool, into: &mut Vec<(String, String)>) {
+    let fields = headers.get_all(COOKIE).iter().flat_map(|field| field.as_bytes().split(|byte| *byte == b';'));
+    let pairs = fields.filter_map(|pair| std::str::from_utf8(pair).ok()?.trim().split_once('='));
     for (name, value) in pairs {
-        if names.iter().any(|known| known == name) && !into.iter().any(|(known, _)| known == name) {
+        if shown(name) && !into.iter().any(|(known, _)| known == name) {
             into.push((name.to_owned(), value.to_owned()));
         }
     }
@@ -105,9 +122,9 @@ mod tests {
     fn cookies_by_name_only() {
         let mut headers = HeaderMap::new();
         headers.append("cookie", HeaderValue::from_static("session=secret; gate=one;gate=two"));
-        headers.append("cookie", HeaderValue::from_static("other=x=y; flag"));
+        headers.append("cookie", HeaderValue::from_bytes(b"site=\xe9\xff; other=x=y; flag").unwrap());
         let mut found = Vec::new();
-        copy_cookies(&headers, &["gate".to_owned(), "other".to_owned(), "flag".to_owned()], &mut found);
+        copy_cookies(&headers, |name| ["gate", "other", "flag"].contains(&name), &mut found);
         assert_eq!(found, [("gate".to_owned(), "one".to_owned()), ("other".to_owned(), "x=y".to_owned())]);
     }
 }

@@ -1,6 +1,6 @@
 //! The way of every request, on one page. Each step takes what the step before it made:
 //!
-//! accept → tenant → viewer → link → policy → media and ads → plan → open
+//! accept → tenant → link → viewer → policy → media and ads → plan → open
 //!
 //! What it returns is ready to be written; everything that can still become a clear status has happened by then.
 
@@ -38,17 +38,16 @@ pub(crate) async fn answer(edge: &Edge, incoming: &Incoming<'_>, entry: &mut Ent
     let accepted = accept(incoming)?;
     entry.host.clone_from(&accepted.host);
 
-    let tenants = edge.plugins.chain(Hook::Tenant, &edge.no_tenant);
-    let tenanted = edge.directory.resolve(accepted, tenants, incoming.tick, incoming.now).await?;
+    let tenanted = edge.directory.resolve(accepted, &edge.plugins, incoming.tick, incoming.now).await?;
     entry.tenant = Some(tenanted.tenant.id.clone());
     let policy = edge.plugins.chain(Hook::Policy, &tenanted.tenant.id);
     let ads = edge.plugins.chain(Hook::Ads, &tenanted.tenant.id);
 
-    let identified = identify(tenanted, incoming.now);
-    let authorized = authorize(identified, incoming.now)?;
+    let authorized = authorize(tenanted, incoming.now)?;
     entry.authorized(&authorized);
+    let identified = identify(authorized, incoming.now);
 
-    let permitted = permit(authorized, policy.as_ref(), ads.as_ref(), incoming).await?;
+    let permitted = permit(identified, policy.as_ref(), ads.as_ref(), incoming).await?;
     entry.viewer = Some(permitted.viewer.clone());
 
     let mut cleared = clear(permitted, &edge.cache, ads).await?;

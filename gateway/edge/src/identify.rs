@@ -1,8 +1,6 @@
-//! Third step: who the viewer is, if the tenant's frontend signed a token that says so.
+//! Fourth step: who the viewer is, if the tenant's frontend signed a token that says so.
 
-use crate::accept::Accepted;
-use crate::directory::Tenanted;
-use crate::tenant::Tenant;
+use crate::authorize::Authorized;
 use config::gateway::{ViewerAlgorithm, ViewerTokens};
 use http::header::HeaderName;
 use std::net::{IpAddr, Ipv6Addr};
@@ -32,12 +30,20 @@ pub(crate) enum Identity {
 
 /// A request whose viewer is known as far as can be.
 pub(crate) struct Identified<'a> {
-    pub(crate) accepted: Accepted<'a>,
-    pub(crate) tenant: Arc<Tenant>,
+    pub(crate) authorized: Authorized<'a>,
     pub(crate) identity: Identity,
 }
 
 impl Tokens {
+    /// Whether a header or a cookie of this name carries tokens: credentials, and nobody else's business.
+    pub(crate) fn is_header(&self, name: &str) -> bool {
+        self.header.as_str().eq_ignore_ascii_case(name)
+    }
+
+    pub(crate) fn is_cookie(&self, name: &str) -> bool {
+        self.cookie.as_deref() == Some(name)
+    }
+
     pub(crate) fn new(settings: &ViewerTokens) -> Result<Self, String> {
         let keys = settings.keys.iter().map(|key| {
             let algorithm = match key.algorithm {
@@ -63,25 +69,24 @@ impl Tokens {
 }
 
 /// Looks for the viewer's token and verifies it. Never refuses: whoever has no name is somebody else's choice.
-pub(crate) fn identify(tenanted: Tenanted<'_>, now: i64) -> Identified<'_> {
-    let Tenanted { accepted, tenant } = tenanted;
-    let identity = tenant.tokens.as_ref().map_or(Identity::Anonymous, |tokens| {
-        match find_token(&accepted.head.headers, Some(&tokens.header), tokens.cookie.as_deref()) {
+pub(crate) fn identify(authorized: Authorized<'_>, now: i64) -> Identified<'_> {
+    let identity = authorized.tenant.tokens.as_ref().map_or(Identity::Anonymous, |tokens| {
+        match find_token(&authorized.accepted.head.headers, Some(&tokens.header), tokens.cookie.as_deref()) {
             None => Identity::Anonymous,
             Some(token) => tokens.verifier.verify(token, now).map_or(Identity::Invalid, Identity::Verified),
         }
     });
-    Identified { accepted, tenant, identity }
+    Identified { authorized, identity }
 }
 
 impl Identified<'_> {
-    /// Whom streams are counted under unless a policy says otherwise: the verified `sub`, else the address.
+    /// Whom streams are counted under unless a policy says otherwise: the verified `sub`, else the address (of IPv6 its /64).
     pub(crate) fn viewer(&self) -> String {
         let sub = match &self.identity {
             Identity::Verified(viewer) => viewer.sub().filter(|sub| sub.len() <= LONGEST_NAME),
             Identity::Anonymous | Identity::Invalid => None,
         };
-        match (sub, self.accepted.remote) {
+        match (sub, self.authorized.accepted.remote) {
             (Some(sub), _) => sub.into_owned(),
             (None, Some(address)) => household(address).to_string(),
             (None, None) => "-".to_owned(),

@@ -5,10 +5,11 @@ use crate::edge::Edge;
 use crate::facts::message_id;
 use crate::outcome::Outcome;
 use crate::plugins::LivePlugins;
+use futures_util::StreamExt;
 use parking_lot::Mutex;
 use plugin_host::{Finished, Media};
 use plugin_package::Hook;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -19,6 +20,11 @@ pub(crate) const PERIOD: Duration = Duration::from_secs(1);
 const BATCH: usize = 256;
 /// Requests that wait at most, all tenants together. More are dropped: a plugin that can't follow must not cost memory.
 const WAITING: usize = 50_000;
+
+/// Requests of one tenant that wait at most: one that is busy does not use up what others have.
+const WAITING_OF_ONE: usize = 10_000;
+/// Tenants that are told at once: a plugin that is slow for one is no reason for others to wait.
+const AT_ONCE: usize = 8;
 
 /// What waits to be told.
 #[derive(Default)]
@@ -31,7 +37,7 @@ pub(crate) struct Observer {
 
 #[derive(Default)]
 struct Waiting {
-    tenants: HashMap<Arc<str>, Vec<Finished>>,
+    tenants: HashMap<Arc<str>, VecDeque<Finished>>,
     count: usize,
 }
 
@@ -39,12 +45,14 @@ impl Observer {
     /// Notes a request that ended.
     pub(crate) fn note(&self, tenant: &Arc<str>, finished: Finished) {
         let mut waiting = self.waiting.lock();
-        if waiting.count >= WAITING {
+        let full = waiting.count >= WAITING
+            || waiting.tenants.get(tenant).is_some_and(|waiting| waiting.len() >= WAITING_OF_ONE);
+        if full {
             self.dropped.fetch_add(1, Ordering::Relaxed);
             return;
         }
         waiting.count += 1;
-        waiting.tenants.entry(tenant.clone()).or_default().push(finished);
+        waiting.tenants.entry(tenant.clone()).or_default().push_back(finished);
     }
 
     /// Requests that nobody was told of, because too many waited.
@@ -52,17 +60,31 @@ impl Observer {
         self.dropped.load(Ordering::Relaxed)
     }
 
-    /// Hands over all that waits. Failures are the host's to count.
+    /// Hands over all that waits. Failures are the host's to count. Dropping the future loses the batches that are under way, and
+    /// no others.
     pub(crate) async fn deliver(&self, plugins: &LivePlugins) {
         let _one = self.delivering.lock().await;
-        let waiting = std::mem::take(&mut *self.waiting.lock());
-        for (tenant, mut finished) in waiting.tenants {
-            let Some(chain) = plugins.chain(Hook::Observe, &tenant) else { continue };
-            while !finished.is_empty() {
-                let rest = finished.split_off(finished.len().min(BATCH));
-                chain.observe(std::mem::replace(&mut finished, rest)).await;
-            }
+        let tenants: Vec<Arc<str>> = self.waiting.lock().tenants.keys().cloned().collect();
+        futures_util::stream::iter(tenants)
+            .for_each_concurrent(AT_ONCE, async |tenant| {
+                while let Some(batch) = self.batch(&tenant) {
+                    if let Some(chain) = plugins.chain(Hook::Observe, &tenant) {
+                        chain.observe(batch).await;
+                    }
+                }
+            })
+            .await;
+    }
+
+    fn batch(&self, tenant: &Arc<str>) -> Option<Vec<Finished>> {
+        let mut waiting = self.waiting.lock();
+        let queue = waiting.tenants.get_mut(tenant)?;
+        let batch: Vec<Finished> = queue.drain(..queue.len().min(BATCH)).collect();
+        if queue.is_empty() {
+            waiting.tenants.remove(tenant);
         }
+        waiting.count = waiting.count.saturating_sub(batch.len());
+        Some(batch)
     }
 }
 

@@ -41,6 +41,8 @@ outcomes! {
     BodyCut = "body-cut", None, "", "Look at the hive's log and at the cache's disk at the same time.";
     /// The time that a policy set for the link came while its bytes went out; the connection was cut.
     ExpiredMidway = "expired-midway", None, "", "Nothing: a policy plugin set that time.";
+    /// The gateway was told to stop, and the transfer outlasted the drain; the connection was cut.
+    DrainCut = "drain-cut", None, "", "Nothing: the viewer's player asks the next gateway for the rest.";
     /// The request target has a bad escape, a NUL, or climbs above the root.
     BadTarget = "bad-target", Some(StatusCode::BAD_REQUEST), "The address is malformed.", "Nothing: scanners do this.";
     /// The Host header is missing or not a host.

@@ -3,6 +3,7 @@
 use crate::authorize::Authorized;
 use crate::facts;
 use crate::flow::Incoming;
+use crate::identify::{Identified, Identity};
 use crate::refusal::Refusal;
 use config::ByteSize;
 use limits::Bounds;
@@ -12,11 +13,13 @@ use std::sync::Arc;
 
 /// A request that plugins let through. Only this step makes one, and the cache is asked for nothing less.
 pub(crate) struct Permitted<'a> {
-    pub(crate) authorized: Authorized<'a>,
+    pub(crate) identified: Identified<'a>,
     /// What plugins saw of the request, if any was asked or will be.
     pub(crate) request: Option<Arc<Request>>,
     /// Whom streams and bytes are counted under.
     pub(crate) viewer: String,
+    /// What kind of name that is: an account may not use up what an address of the same spelling has.
+    pub(crate) named_by: NamedBy,
     pub(crate) bounds: Bounds,
     /// Parts that may be read; `None` for all.
     pub(crate) windows: Option<Vec<ByteRange>>,
@@ -24,22 +27,40 @@ pub(crate) struct Permitted<'a> {
     pub(crate) until: Option<i64>,
 }
 
+/// Who gave a viewer its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NamedBy {
+    Address,
+    Token,
+    Policy,
+}
+
+impl NamedBy {
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Address => "address",
+            Self::Token => "token",
+            Self::Policy => "policy",
+        }
+    }
+}
+
 /// Asks the policy chain, if there is one. `later` says that ads hooks will want to know about the request too.
 pub(crate) async fn permit<'a>(
-    authorized: Authorized<'a>,
+    identified: Identified<'a>,
     policy: Option<&Chain>,
     later: Option<&Chain>,
     incoming: &Incoming<'_>,
 ) -> Result<Permitted<'a>, Refusal> {
     let visible = [policy, later];
     let request =
-        (policy.is_some() || later.is_some()).then(|| Arc::new(facts::request(&authorized, visible, incoming)));
+        (policy.is_some() || later.is_some()).then(|| Arc::new(facts::request(&identified, visible, incoming)));
     let allowed = match (policy, &request) {
         (Some(policy), Some(request)) => decided(policy.policy(request).await)?,
         _ => plugin_host::Limits::default(),
     };
-    let until = expiry(&authorized, allowed.expires, incoming.now)?;
-    let tenant = &authorized.identified.tenant.limits;
+    let until = expiry(&identified.authorized, allowed.expires, incoming.now)?;
+    let tenant = &identified.authorized.tenant.limits;
     let rate = |size: Option<ByteSize>| size.map(ByteSize::bytes);
     let bounds = Bounds {
         viewer_streams: tighter(allowed.viewer_streams, tenant.viewer_streams),
@@ -49,8 +70,12 @@ pub(crate) async fn permit<'a>(
     };
     let window = |range: plugin_host::ByteRange| ByteRange { start: range.first, end: range.last.saturating_add(1) };
     let windows = allowed.ranges.map(|ranges| ranges.into_iter().map(window).collect());
-    let viewer = allowed.viewer.unwrap_or_else(|| authorized.identified.viewer());
-    Ok(Permitted { authorized, request, viewer, bounds, windows, until })
+    let (viewer, named_by) = match (allowed.viewer, &identified.identity) {
+        (Some(viewer), _) => (viewer, NamedBy::Policy),
+        (None, Identity::Verified(_)) => (identified.viewer(), NamedBy::Token),
+        (None, _) => (identified.viewer(), NamedBy::Address),
+    };
+    Ok(Permitted { identified, request, viewer, named_by, bounds, windows, until })
 }
 
 fn decided(policy: Policy) -> Result<plugin_host::Limits, Refusal> {
@@ -65,7 +90,7 @@ fn decided(policy: Policy) -> Result<plugin_host::Limits, Refusal> {
 /// A policy's expiry stands in the place of the link's. Within the tenant's grace it may lie after it; the link has been
 /// found to be at most that old already.
 fn expiry(authorized: &Authorized<'_>, named: Option<u64>, now: i64) -> Result<Option<i64>, Refusal> {
-    let grace = i64::try_from(authorized.identified.tenant.grace.as_secs()).unwrap_or(i64::MAX);
+    let grace = i64::try_from(authorized.tenant.grace.as_secs()).unwrap_or(i64::MAX);
     let latest = authorized.grant.expires.saturating_add(grace);
     let named = named.map(|named| i64::try_from(named).unwrap_or(i64::MAX).min(latest));
     match named {

@@ -57,17 +57,17 @@ pub(crate) async fn plan(
     tick: Duration,
 ) -> Result<Planned, Refusal> {
     let permitted = &cleared.permitted;
-    let accepted = &permitted.authorized.identified.accepted;
+    let accepted = &permitted.identified.authorized.accepted;
     // A text made anew has no parts that a policy could have meant.
     if permitted.windows.is_none()
         && let Some(text) = playlist::rewritten(cleared).await?
     {
         let head = answer::rewritten(text.len(), cleared.media.meta(), &cleared.cookies, accepted.secure)?;
-        let body = match accepted.method {
-            Method::Head => Body::empty(),
-            Method::Get => Body::of_text(text),
+        let (body, permit) = match accepted.method {
+            Method::Head => (Body::empty(), None),
+            Method::Get => (Body::of_text(text), Some(admit(cleared, limiter, tick)?)),
         };
-        return Ok(Planned { head, body, pace: Pace { permit: None, until: permitted.until } });
+        return Ok(Planned { head, body, pace: Pace { permit, until: permitted.until } });
     }
     let media = &cleared.media;
     let meta = media.meta();
@@ -95,15 +95,14 @@ pub(crate) async fn plan(
 
 fn admit(cleared: &Cleared<'_>, limiter: &Limiter, tick: Duration) -> Result<Permit, Refusal> {
     let permitted = &cleared.permitted;
-    let identified = &permitted.authorized.identified;
-    let media = permitted.authorized.media;
-    let stream = StreamId { chat_id: media.chat_id, message_id: media.message_id, address: identified.accepted.remote };
-    limiter.admit(&identified.tenant.id, &permitted.viewer, stream, &permitted.bounds, tick).map_err(
-        |full| match full {
-            Full::Viewer => Refusal::ViewerStreams,
-            Full::Tenant => Refusal::TenantStreams,
-        },
-    )
+    let authorized = &permitted.identified.authorized;
+    let media = authorized.media;
+    let stream = StreamId { chat_id: media.chat_id, message_id: media.message_id, address: authorized.accepted.remote };
+    let viewer = format!("{}:{}", permitted.named_by.word(), permitted.viewer);
+    limiter.admit(&authorized.tenant.id, &viewer, stream, &permitted.bounds, tick).map_err(|full| match full {
+        Full::Viewer => Refusal::ViewerStreams,
+        Full::Tenant => Refusal::TenantStreams,
+    })
 }
 
 impl Planned {

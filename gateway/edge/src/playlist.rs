@@ -5,6 +5,10 @@ use crate::refusal::Refusal;
 use cache::{Media, ReadError};
 use plugin_host::{Playlist, PlaylistKind};
 use slice::{ByteRange, MediaMeta, OriginError};
+use tokio::sync::Semaphore;
+
+/// Playlists in memory at once: each is up to a megabyte, read, rewritten, and the result.
+static READING: Semaphore = Semaphore::const_new(32);
 
 /// The rewritten text and its content type, `None` if the media is no playlist or nobody changes it.
 pub(crate) async fn rewritten(cleared: &Cleared<'_>) -> Result<Option<String>, Refusal> {
@@ -13,6 +17,7 @@ pub(crate) async fn rewritten(cleared: &Cleared<'_>) -> Result<Option<String>, R
     if meta.size > u64::from(ads.longest_playlist()) || !may_be_playlist(meta) {
         return Ok(None);
     }
+    let _one_of_few = READING.acquire().await;
     let Some(text) = whole(&cleared.media).await? else { return Ok(None) };
     let Some(kind) = kind(&text) else { return Ok(None) };
     match ads.playlist(request, kind, &text).await {

@@ -122,6 +122,7 @@ async fn change(edge: &Edge, words: &[&str]) -> Reply {
     };
     match edge.plugins.change(name, act) {
         Ok(()) => {
+            edge.directory.forget();
             let done = format!("{name}: {act:?}").to_ascii_lowercase();
             tracing::warn!("by the operator: {done}");
             json(&Done { changes: vec![done] })

@@ -95,7 +95,11 @@ impl ProxyHttp for EdgeProxy {
             tick: clock::tick(),
         };
         let sent = match flow::answer(&self.edge, &incoming, entry).await {
-            Ok(ready) => serve::send(downstream, ready, entry, *started).await,
+            Ok(ready) => tokio::select! {
+                biased;
+                sent = serve::send(downstream, ready, entry, *started) => sent,
+                () = self.edge.closing.cancelled() => Err(Cut::Draining),
+            },
             Err(refusal) => {
                 *outcome = refusal.outcome();
                 entry.reason = Some(refusal.to_string());
@@ -116,6 +120,7 @@ impl ProxyHttp for EdgeProxy {
                     Cut::ClientStalled => Outcome::ClientStalled,
                     Cut::Origin(_) => Outcome::BodyCut,
                     Cut::Expired => Outcome::ExpiredMidway,
+                    Cut::Draining => Outcome::DrainCut,
                 };
                 entry.reason = Some(cut.to_string());
                 // An error, not Ok: pingora must drop the connection (HTTP/1) or reset the stream (HTTP/2). After Ok it would

@@ -7,7 +7,8 @@ use crate::tenants::Tenants;
 use config::{ConfigError, GatewaySettings};
 use parking_lot::Mutex;
 use plugin_host::Change;
-use plugin_package::{Spec, Trust};
+use plugin_package::{Hook, Spec, Trust};
+use sha2::{Digest, Sha256};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -71,16 +72,29 @@ impl Reloader {
         if wanted.fixed != self.wanted.lock().fixed {
             tracing::warn!("settings other than tenants and plugins changed; they are read at start only");
         }
-        *self.wanted.lock() = wanted.clone();
-        // Plugins first: a new tenant must not be served without the policy that came with it.
-        let changes = self.load(wanted).await?;
-        self.directory.replace(tenants);
-        Ok(changes)
+        // No tenant may be served without its policy, neither one that comes nor one that goes: who goes, goes before the plugins
+        // change, and who comes, comes after.
+        let before = self.directory.fixed();
+        self.directory.replace(before.also_in(&tenants));
+        match self.load(wanted.clone()).await {
+            Ok(changes) => {
+                self.directory.replace(tenants);
+                *self.wanted.lock() = wanted;
+                warn_of_lists(&self.plugins, &self.directory);
+                Ok(changes)
+            }
+            Err(error) => {
+                self.directory.replace_with(before);
+                Err(error)
+            }
+        }
     }
 
     /// Loads plugins anew from their folders, by the settings as they were read last.
     async fn load(&self, wanted: Wanted) -> Result<Vec<Change>, ReloadError> {
-        Ok(self.plugins.load(wanted.specs, wanted.trust).await?)
+        let changes = self.plugins.load(wanted.specs, wanted.trust).await?;
+        self.directory.forget();
+        Ok(changes)
     }
 
     /// Looks at the plugins' folders until the end of days, and loads what changed once it has come to rest.
@@ -123,9 +137,35 @@ impl Wanted {
         if let Some(all) = fixed.as_object_mut() {
             all.remove("tenant");
             all.remove("plugin");
+            if let Some(plugins) = all.get_mut("plugins").and_then(serde_json::Value::as_object_mut) {
+                for live in ["watch", "trusted_keys", "require_signature"] {
+                    plugins.remove(live);
+                }
+            }
+            // Secrets are all alike in there.
+            let secrets = [
+                Some(&settings.hive.token),
+                settings.admin.token.as_ref(),
+                settings.redis.as_ref().map(|redis| &redis.url),
+            ];
+            let seen = secrets.map(|secret| secret.map(|secret| format!("{:?}", Sha256::digest(secret.expose()))));
+            all.insert("secrets".to_owned(), serde_json::json!(seen));
         }
         let watch = settings.plugins.watch.map(config::TimeSpan::get);
         Self { specs: plugin_package::specs(&settings.plugin), trust, watch, fixed }
+    }
+}
+
+/// A tenant without a list of channels opens none where there may be others: said where it can still be read.
+pub(crate) fn warn_of_lists(plugins: &LivePlugins, directory: &Directory) {
+    if plugins.chain(Hook::Tenant, &Arc::from("")).is_none() {
+        return;
+    }
+    for tenant in directory.fixed().all().iter().filter(|tenant| tenant.has_no_list()) {
+        tracing::error!(
+            tenant = &*tenant.id,
+            "has no channels and serves nothing: with a tenant plugin each tenant must name its own"
+        );
     }
 }
 

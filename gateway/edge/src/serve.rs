@@ -28,6 +28,8 @@ pub(crate) enum Cut {
     ClientStalled,
     #[error("{0}")]
     Origin(#[from] ReadError),
+    #[error("the gateway stops")]
+    Draining,
     #[error("the time that a policy set for the link is over")]
     Expired,
 }
@@ -49,7 +51,10 @@ pub(crate) async fn send(
             let piece = if rest.len() <= most { std::mem::take(&mut rest) } else { rest.split_to(most) };
             let length = piece.len() as u64;
             pace.wait(length).await?;
-            session.write_response_body(piece, false).await.map_err(cut)?;
+            if let Err(error) = session.write_response_body(piece, false).await {
+                pace.give_back(length);
+                return Err(cut(error));
+            }
             entry.bytes += length;
             entry.first_byte.get_or_insert_with(|| started.elapsed());
         }
@@ -63,12 +68,22 @@ impl Pace {
         self.permit.as_ref().and_then(limits::Permit::piece).unwrap_or(usize::MAX)
     }
 
+    /// A piece that was booked did not go out.
+    fn give_back(&self, bytes: u64) {
+        if let Some(permit) = &self.permit {
+            permit.give_back(bytes, clock::tick());
+        }
+    }
+
     /// Waits until a piece may go out.
     async fn wait(&self, bytes: u64) -> Result<(), Cut> {
         if let Some(permit) = &self.permit {
-            let wait = permit.take(bytes, clock::tick());
-            if !wait.is_zero() {
-                tokio::time::sleep(wait).await;
+            // The tenant's share is booked once the viewer's own wait is over: who may not send yet takes nothing from others.
+            for take in [limits::Permit::take_of_viewer, limits::Permit::take_of_tenant] {
+                let wait = take(permit, bytes, clock::tick());
+                if !wait.is_zero() {
+                    tokio::time::sleep(wait).await;
+                }
             }
         }
         match self.until {

@@ -11,6 +11,8 @@ use tokio::sync::Notify;
 
 /// Longest time that SIGTERM leaves running transfers.
 pub(crate) const DRAIN: Duration = Duration::from_secs(30);
+/// What of it is left for the ends of those that did not end by themselves.
+const LAST: Duration = Duration::from_secs(4);
 /// How often the drain looks whether it is done.
 const LOOK: Duration = Duration::from_millis(20);
 /// `SIGXFSZ`, a file at its size limit. Handled, the write fails with an error that the cache knows; unhandled, it kills.
@@ -61,9 +63,25 @@ impl ShutdownSignalWatch for Signals {
 impl Drain {
     /// Watches from a thread of its own and calls `end` as soon as nothing runs after SIGTERM. pingora by itself would wait for
     /// the whole time, whether or not anybody is left.
-    pub(crate) fn watch(self, active: IntGauge, end: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
+    /// `close` is called a little before pingora would drop what still runs, so that each transfer ends with its log line.
+    pub(crate) fn watch(
+        self,
+        active: IntGauge,
+        close: impl FnOnce() + Send + 'static,
+        end: impl FnOnce() + Send + 'static,
+    ) -> std::io::Result<()> {
         let watch = move || {
-            while !(self.draining.load(Ordering::Acquire) && active.get() == 0) {
+            while !self.draining.load(Ordering::Acquire) {
+                std::thread::sleep(LOOK);
+            }
+            let patience = DRAIN.saturating_sub(LAST);
+            let mut waited = Duration::ZERO;
+            while active.get() > 0 && waited < patience {
+                std::thread::sleep(LOOK);
+                waited = waited.saturating_add(LOOK);
+            }
+            close();
+            while active.get() > 0 {
                 std::thread::sleep(LOOK);
             }
             end();

@@ -104,13 +104,14 @@ impl Tenant {
         }
     }
 
-    /// Whether it has the right to a channel.
-    pub(crate) fn may_serve(&self, chat_id: i64) -> bool {
-        self.channels.as_ref().is_none_or(|channels| channels.contains(&chat_id))
+    /// Whether it has the right to a channel. One without a list has the right to all if it is alone, and else to none: some of
+    /// them would be another's.
+    pub(crate) fn may_serve(&self, chat_id: i64, alone: bool) -> bool {
+        self.channels.as_ref().map_or(alone, |channels| channels.contains(&chat_id))
     }
 
-    /// True if it may serve whatever the hive can see.
-    pub(crate) fn has_every_channel(&self) -> bool {
+    /// True if the settings name no channels for it.
+    pub(crate) fn has_no_list(&self) -> bool {
         self.channels.is_none()
     }
 }

@@ -49,6 +49,23 @@ impl Tenants {
         self.any.as_ref()
     }
 
+    /// Those that other settings still have: what serves while plugins change.
+    pub(crate) fn also_in(&self, other: &Self) -> Self {
+        let stays = |tenant: &Arc<Tenant>| other.by_id(Some(&tenant.id)).is_some();
+        let kept = |map: &HashMap<String, Arc<Tenant>>| {
+            map.iter()
+                .filter(|(_, tenant)| stays(tenant))
+                .map(|(name, tenant)| (name.clone(), tenant.clone()))
+                .collect()
+        };
+        Self {
+            exact: kept(&self.exact),
+            below: kept(&self.below),
+            any: self.any.clone().filter(stays),
+            by_id: self.by_id.iter().filter(|tenant| stays(tenant)).cloned().collect(),
+        }
+    }
+
     /// Every tenant, in the order of the settings.
     pub(crate) fn all(&self) -> &[Arc<Tenant>] {
         &self.by_id
@@ -91,6 +108,6 @@ mod tests {
         assert!(tenants.of_the_rest().is_none());
         assert!(tenants.by_id(None).is_none(), "with two tenants one must be named");
         let b = tenants.by_id(Some("b")).unwrap();
-        assert!(b.may_serve(-1002) && !b.may_serve(-1001));
+        assert!(b.may_serve(-1002, false) && !b.may_serve(-1001, true));
     }
 }

@@ -47,6 +47,12 @@ impl Bucket {
         self.time_to(0).saturating_sub(now)
     }
 
+    /// Takes a booking back.
+    pub(crate) fn give_back(&mut self, bytes: u64, now: Duration) {
+        self.settle(now);
+        self.level = self.level.saturating_add(i128::from(bytes) * NANOS).min(burst(self.rate));
+    }
+
     /// When it is full again, which makes it the same as a new one.
     pub(crate) fn full_at(&self) -> Duration {
         self.time_to(burst(self.rate))

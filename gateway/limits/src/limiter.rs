@@ -165,15 +165,40 @@ impl Permit {
     /// A piece that isn't sent after all stays booked. A piece that waits for its viewer's bucket longer than for its tenant's
     /// leaves its place in the latter unused.
     #[must_use]
+    pub fn take_of_viewer(&self, bytes: u64, now: Duration) -> Duration {
+        let Some(held) = &self.held else { return Duration::ZERO };
+        let wait = held.viewer_rate.map_or(Duration::ZERO, |_| held.viewer.pace.take(bytes, now));
+        held.waited(wait)
+    }
+
+    /// The tenant's part of [`Permit::take`]. Ask for it once the viewer's part has been waited for: what a viewer may not send yet
+    /// is then no debt of the tenant's, and nobody else waits for it.
+    #[must_use]
+    pub fn take_of_tenant(&self, bytes: u64, now: Duration) -> Duration {
+        let Some(held) = &self.held else { return Duration::ZERO };
+        let wait = held.tenant_rate.map_or(Duration::ZERO, |_| held.viewer.tenant.pace.take(bytes, now));
+        held.waited(wait)
+    }
+
+    /// Gives back what was booked for a piece that did not go out: else asking and leaving, over and over, would use up a
+    /// tenant's bytes without sending any.
+    pub fn give_back(&self, bytes: u64, now: Duration) {
+        let Some(held) = &self.held else { return };
+        if held.viewer_rate.is_some() {
+            held.viewer.pace.give_back(bytes, now);
+        }
+        if held.tenant_rate.is_some() {
+            held.viewer.tenant.pace.give_back(bytes, now);
+        }
+    }
+
+    /// Books a piece of both at once, and says how long it has to wait.
+    #[must_use]
     pub fn take(&self, bytes: u64, now: Duration) -> Duration {
         let Some(held) = &self.held else { return Duration::ZERO };
         let viewer = held.viewer_rate.map_or(Duration::ZERO, |_| held.viewer.pace.take(bytes, now));
         let tenant = held.tenant_rate.map_or(Duration::ZERO, |_| held.viewer.tenant.pace.take(bytes, now));
-        let wait = viewer.max(tenant);
-        if !wait.is_zero() {
-            held.shared.counters.waited(wait);
-        }
-        wait
+        held.waited(viewer.max(tenant))
     }
 
     /// How many bytes to book and send at once: an eighth of a second's worth, 256 bytes to 256 KiB, so that the body flows
@@ -183,6 +208,15 @@ impl Permit {
         let held = self.held.as_ref()?;
         let rate = held.viewer_rate.into_iter().chain(held.tenant_rate).min()?;
         usize::try_from((rate.max(MIN_RATE) / 8).clamp(MIN_RATE / 4, MAX_PIECE)).ok()
+    }
+}
+
+impl Held {
+    fn waited(&self, wait: Duration) -> Duration {
+        if !wait.is_zero() {
+            self.shared.counters.waited(wait);
+        }
+        wait
     }
 }
 

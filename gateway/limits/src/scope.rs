@@ -50,6 +50,12 @@ impl Pace {
         self.0.lock().as_mut().map_or(Duration::ZERO, |bucket| bucket.take(bytes, now))
     }
 
+    pub(crate) fn give_back(&self, bytes: u64, now: Duration) {
+        if let Some(bucket) = self.0.lock().as_mut() {
+            bucket.give_back(bytes, now);
+        }
+    }
+
     /// When forgetting it changes nothing.
     pub(crate) fn full_at(&self) -> Duration {
         self.0.lock().as_ref().map_or(Duration::ZERO, Bucket::full_at)
