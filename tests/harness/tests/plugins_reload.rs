@@ -35,15 +35,12 @@ async fn soak_thousand_reloads_under_load_stay_flat() -> Result<(), Failure> {
 
 /// Reloads a changed policy so many times while viewers ask without a pause; gives the resident set after each.
 async fn reload(times: u64) -> Result<Vec<(u64, u64)>, Failure> {
-    let settings = Settings::default()
-        .film("a.mkv", 1 << 20)
-        .plugin(policy(0))
-        .plugin(
-            PluginSettings::new("policy-tiers")
-                .set("settings.free_viewer_streams", "0")
-                .set("settings.free_bytes_per_second", "0")
-                .set("order", "200"),
-        );
+    let settings = Settings::default().film("a.mkv", 1 << 20).plugin(policy(0)).plugin(
+        PluginSettings::new("policy-tiers")
+            .set("settings.free_viewer_streams", "0")
+            .set("settings.free_bytes_per_second", "0")
+            .set("order", "200"),
+    );
     let mut stack = Stack::start(settings).await?;
     let film = stack.film("a.mkv")?.clone();
     let link: Arc<str> = stack.link(&film).into();
