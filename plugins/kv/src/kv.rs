@@ -23,7 +23,8 @@ pub struct KvBounds {
     pub value: u32,
 }
 
-/// What all namespaces of an in-memory store may hold together.
+/// What all namespaces of an in-memory store may hold together. Of the bytes one namespace gets an eighth at most, and all of one
+/// plugin a half: whatever one plugin keeps, there is room for others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MemoryBounds {
     /// Keys at once.
@@ -97,7 +98,7 @@ impl Kv {
             None => name(plugin)?.to_owned(),
         };
         let place = match &self.0 {
-            Backend::Memory(memory) => Place::Memory(Arc::clone(memory), memory.space(&id)),
+            Backend::Memory(memory) => Place::Memory(Arc::clone(memory), memory.space(plugin, &id)),
             Backend::Redis(store) => Place::Redis(Arc::clone(store), Arc::new(store.stem(&id))),
         };
         Ok(Namespace { bounds, place })

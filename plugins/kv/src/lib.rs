@@ -2,18 +2,21 @@
 //!
 //! What it does: keeps small values, numbers and counted sets for each plugin and tenant, each for a time, within bounds;
 //! the operations and their errors are those of `kv` in `plugins/wit/imports.wit`.
-//! What it refuses to do: keep anything for ever, list keys, let one namespace see or fill another, run anything in the
-//! background, print the address of Redis, wait longer than its timeout.
+//! What it refuses to do: keep anything for ever, list keys, let one namespace see another's, run anything in the background,
+//! print the address of Redis, wait longer than its timeout.
 //! Who calls it: `plugin-host`, for each call of a guest's `kv` import. It makes one [`Kv`], and a [`Namespace`] for each
 //! plugin and tenant.
 //! What stays true: both stores give the same answers, which a seeded random test holds them to; an operation is done by one
 //! caller at a time, also between gateways that share a Redis; what a namespace holds never exceeds its [`KvBounds`], and in
-//! memory what all hold never exceeds the [`MemoryBounds`].
+//! memory what all hold never exceeds the [`MemoryBounds`], of which one namespace takes an eighth at most and one plugin a half.
+//! Two plugins that keep all they may can still leave no room for a third; and how much a Redis holds in all is its own
+//! `maxmemory`'s matter.
 //!
 //! # In memory
 //!
 //! Each namespace has a lock of its own. What has expired is never seen again and is cleared away by whoever comes by; once
-//! in half a minute, and when the store is full, one caller does it for namespaces that nobody asks for.
+//! in half a minute, and when the store is full, one caller does a part of it for namespaces that nobody asks for, and the next
+//! ones go on until all is clear.
 //!
 //! # In Redis
 //!
@@ -34,6 +37,9 @@
 //!
 //! Such a key takes none of the namespace's places, expires only if it was told to, and is taken, changed and deleted like
 //! any other. A key that is deleted by hand keeps its place in the index until it would have expired.
+//!
+//! The server is one: a single node, or what stands in front of several and speaks like it. Though keys are tagged so that a
+//! namespace is one hash slot, redirections of a Redis Cluster are not followed; each would count as a failure.
 //!
 //! Scripts need Redis 6.2 or a server that speaks like it. Writes need room under the server's `maxmemory`: refused for want of
 //! it they are [`KvError::Full`]. Set no eviction policy that touches these keys if tokens and locks must hold: an evicted lock

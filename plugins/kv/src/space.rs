@@ -16,12 +16,46 @@ const MEMBER_OVERHEAD: u64 = 64;
 /// Expired entries that an operation clears away on its way, so that none waits long for the others' leavings.
 const SWEEP_STEP: usize = 64;
 
+/// Of the bytes of a store: what one namespace may have, and what all of one plugin may.
+const NAMESPACE_SHARE: u64 = 8;
+const PLUGIN_SHARE: u64 = 2;
+
 /// What all namespaces of a store have taken together.
 #[derive(Debug)]
 pub(crate) struct Ledger {
     bounds: MemoryBounds,
     keys: AtomicU64,
     bytes: AtomicU64,
+}
+
+/// What all namespaces of one plugin have taken together, out of the store's.
+#[derive(Debug)]
+pub(crate) struct Account {
+    ledger: Arc<Ledger>,
+    bytes: AtomicU64,
+}
+
+impl Account {
+    pub(crate) fn new(ledger: Arc<Ledger>) -> Self {
+        Self { ledger, bytes: AtomicU64::new(0) }
+    }
+
+    /// Takes all of it or nothing.
+    fn take(&self, keys: u64, bytes: u64) -> bool {
+        if !add_within(&self.bytes, bytes, self.ledger.bounds.bytes / PLUGIN_SHARE) {
+            return false;
+        }
+        let taken = self.ledger.take(keys, bytes);
+        if !taken {
+            self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+        }
+        taken
+    }
+
+    fn give_back(&self, keys: u64, bytes: u64) {
+        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+        self.ledger.give_back(keys, bytes);
+    }
 }
 
 impl Ledger {
@@ -77,7 +111,9 @@ struct Entry<T> {
 /// One namespace. `now` is milliseconds on any clock that doesn't go back.
 #[derive(Debug)]
 pub(crate) struct Space {
-    ledger: Arc<Ledger>,
+    account: Arc<Account>,
+    /// Bytes taken from the account.
+    bytes: u64,
     values: HashMap<Arc<str>, Entry<Box<[u8]>>>,
     sets: HashMap<Arc<str>, Entry<HashSet<Box<str>>>>,
     /// Every entry of both, the next to go first.
@@ -85,26 +121,26 @@ pub(crate) struct Space {
 }
 
 impl Space {
-    pub(crate) fn new(ledger: Arc<Ledger>) -> Self {
-        Self { ledger, values: HashMap::new(), sets: HashMap::new(), queue: BTreeSet::new() }
+    pub(crate) fn new(account: Arc<Account>) -> Self {
+        Self { account, bytes: 0, values: HashMap::new(), sets: HashMap::new(), queue: BTreeSet::new() }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
         self.queue.is_empty()
     }
 
-    /// Clears up to `most` expired entries away; true if there was one.
-    pub(crate) fn prune(&mut self, now: u64, most: usize) -> bool {
+    /// Clears up to `most` expired entries away; how many there were.
+    pub(crate) fn prune(&mut self, now: u64, most: usize) -> usize {
         for done in 0..most {
             match self.queue.first() {
                 Some((until, kind, key)) if *until <= now => {
                     let (kind, key) = (*kind, Arc::clone(key));
                     self.remove(kind, &key);
                 }
-                _ => return done > 0,
+                _ => return done,
             }
         }
-        most > 0
+        most
     }
 
     pub(crate) fn get(&self, now: u64, bounds: KvBounds, key: &str) -> Result<Option<Vec<u8>>, KvError> {
@@ -131,7 +167,7 @@ impl Space {
         self.reserve(now, bounds, !self.values.contains_key(key), cost)?;
         // Only now the old one goes: a set that fails changes nothing. The new one takes over its place among the keys.
         if let Some(old) = self.detach(Kind::Value, key) {
-            self.ledger.give_back(0, old);
+            self.give_back(0, old);
         }
         let key: Arc<str> = key.into();
         self.queue.insert((until, Kind::Value, Arc::clone(&key)));
@@ -221,18 +257,32 @@ impl Space {
     fn reserve(&mut self, now: u64, bounds: KvBounds, new: bool, bytes: u64) -> Result<(), KvError> {
         loop {
             let fits = !new || self.queue.len() < bounds.keys as usize;
-            if fits && self.ledger.take(u64::from(new), bytes) {
+            if fits && self.take_room(u64::from(new), bytes) {
                 return Ok(());
             }
-            if !self.prune(now, SWEEP_STEP) {
+            if self.prune(now, SWEEP_STEP) == 0 {
                 return Err(KvError::Full);
             }
         }
     }
 
+    fn take_room(&mut self, keys: u64, bytes: u64) -> bool {
+        let share = self.account.ledger.bounds.bytes / NAMESPACE_SHARE;
+        let taken = self.bytes + bytes <= share && self.account.take(keys, bytes);
+        if taken {
+            self.bytes += bytes;
+        }
+        taken
+    }
+
+    fn give_back(&mut self, keys: u64, bytes: u64) {
+        self.bytes -= bytes;
+        self.account.give_back(keys, bytes);
+    }
+
     fn remove(&mut self, kind: Kind, key: &str) {
         if let Some(cost) = self.detach(kind, key) {
-            self.ledger.give_back(1, cost);
+            self.give_back(1, cost);
         }
     }
 
@@ -249,9 +299,7 @@ impl Space {
 
 impl Drop for Space {
     fn drop(&mut self) {
-        let values = self.values.values().map(|entry| entry.cost).sum::<u64>();
-        let sets = self.sets.values().map(|entry| entry.cost).sum::<u64>();
-        self.ledger.give_back(self.queue.len() as u64, values + sets);
+        self.account.give_back(self.queue.len() as u64, self.bytes);
     }
 }
 

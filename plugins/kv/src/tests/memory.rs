@@ -1,13 +1,17 @@
 //! What is particular to memory: its bounds over all namespaces, and the clock to the millisecond.
 
 use super::BOUNDS;
-use crate::space::{Ledger, MOST_MEMBERS, Space};
+use crate::space::{Account, Ledger, MOST_MEMBERS, Space};
 use crate::{Kv, KvBounds, KvError, MemoryBounds};
 use std::sync::Arc;
 
 fn space(bounds: MemoryBounds) -> (Arc<Ledger>, Space) {
     let ledger = Arc::new(Ledger::new(bounds));
-    (Arc::clone(&ledger), Space::new(ledger))
+    (Arc::clone(&ledger), of_another_plugin(&ledger))
+}
+
+fn of_another_plugin(ledger: &Arc<Ledger>) -> Space {
+    Space::new(Arc::new(Account::new(Arc::clone(ledger))))
 }
 
 #[test]
@@ -43,23 +47,57 @@ fn a_set_stops_growing() {
 
 #[test]
 fn all_namespaces_share_one_bound() {
-    let bounds = MemoryBounds { keys: 3, bytes: 3_000 };
-    let (ledger, mut one) = space(bounds);
-    let mut two = Space::new(Arc::clone(&ledger));
+    let (ledger, mut one) = space(MemoryBounds { keys: 3, bytes: 1 << 20 });
+    let mut two = of_another_plugin(&ledger);
     one.set(0, BOUNDS, "a", b"", 10).unwrap();
     one.set(0, BOUNDS, "b", b"", 10).unwrap();
     two.set(0, BOUNDS, "a", b"", 20).unwrap();
     assert_eq!(two.set(0, BOUNDS, "b", b"", 10), Err(KvError::Full));
     assert_eq!(two.set(0, BOUNDS, "a", b"other", 20), Ok(()), "no new key");
     assert_eq!(one.set(10, BOUNDS, "c", b"", 20), Ok(()), "one's own expired keys make room");
-    assert_eq!(two.set(10, BOUNDS, "a", &[0; 1_000], 20), Ok(()));
-    assert_eq!(two.set(10, BOUNDS, "b", &[0; 1_000], 20), Ok(()));
+    assert_eq!(two.set(10, BOUNDS, "b", b"", 20), Ok(()), "which are two");
     one.delete(10, "c");
-    assert_eq!(one.set(10, BOUNDS, "d", &[0; 900], 20), Err(KvError::Full), "bytes are short");
-    assert_eq!(two.get(10, BOUNDS, "a").unwrap().unwrap().len(), 1_000);
     assert_eq!(two.increment(10, BOUNDS, "c", 1, 20), Ok(1));
     drop((one, two));
     assert_eq!(ledger.taken(), (0, 0));
+}
+
+/// Fills a namespace; the bytes that are taken then.
+fn fill(ledger: &Ledger, space: &mut Space) -> u64 {
+    let mut key = 0;
+    while space.set(0, BOUNDS, &key.to_string(), &[0; 700], 10).is_ok() {
+        key += 1;
+    }
+    ledger.taken().1
+}
+
+#[test]
+fn nobody_fills_the_store_alone() {
+    const BYTES: u64 = 80_000;
+    let (ledger, _) = space(MemoryBounds { keys: 1_000, bytes: BYTES });
+    let greedy = Arc::new(Account::new(Arc::clone(&ledger)));
+    let mut spaces: Vec<Space> = (0..6).map(|_| Space::new(Arc::clone(&greedy))).collect();
+    assert!(fill(&ledger, &mut spaces[0]) <= BYTES / 8, "one namespace");
+    let last = spaces.iter_mut().map(|space| fill(&ledger, space)).last().unwrap();
+    assert!(last <= BYTES / 2 && last > BYTES / 2 - 2_000, "one plugin in many namespaces: {last}");
+    let mut other = of_another_plugin(&ledger);
+    assert_eq!(other.set(0, BOUNDS, "k", &[0; 1_000], 10), Ok(()), "there is room for others");
+    // What is given back can be had again.
+    spaces[0].delete(0, "0");
+    assert_eq!(spaces[5].set(0, BOUNDS, "again", &[0; 600], 10), Ok(()));
+    drop((spaces, other));
+    assert_eq!(ledger.taken(), (0, 0));
+}
+
+#[test]
+fn bytes_are_one_bound_of_all() {
+    let (ledger, _) = space(MemoryBounds { keys: 1_000, bytes: 16_000 });
+    let mut spaces: Vec<Space> = (0..9).map(|_| of_another_plugin(&ledger)).collect();
+    let done: Vec<_> = spaces.iter_mut().map(|space| space.set(0, BOUNDS, "k", &[0; 1_000], 10).is_ok()).collect();
+    assert_eq!(done, [true; 9]);
+    let more: Vec<_> = spaces.iter_mut().map(|space| space.set(0, BOUNDS, "l", &[0; 400], 10)).collect();
+    assert_eq!(more.iter().filter(|done| done.is_ok()).count(), 7);
+    assert!(more[7..].iter().all(|done| *done == Err(KvError::Full)), "{more:?}");
 }
 
 #[tokio::test]

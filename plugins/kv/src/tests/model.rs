@@ -3,7 +3,7 @@
 use super::PATIENT;
 use super::server::RedisServer;
 use crate::redis_store::{RedisStore, Stem};
-use crate::space::{Ledger, Space};
+use crate::space::{Account, Ledger, Space};
 use crate::{KvBounds, KvError, MemoryBounds};
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
@@ -98,7 +98,7 @@ async fn play(server: &RedisServer, seed: u64, short_ms: u64) -> bool {
     let mut rng = StdRng::seed_from_u64(seed);
     let mut worlds: Vec<(Stem, Space)> = Vec::new();
     for index in 0..WORLDS {
-        worlds.push((store.stem(&format!("p{index}:t")), Space::new(Arc::clone(&ledger))));
+        worlds.push((store.stem(&format!("p{index}:t")), Space::new(Arc::new(Account::new(Arc::clone(&ledger))))));
     }
     server.cli::<()>(&format!("SET first 1 PX {}", short_ms / 2)).await;
     let mut now = 0;
