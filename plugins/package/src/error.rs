@@ -57,7 +57,7 @@ pub enum PackageError {
 /// One thing that the operator says and that doesn't fit; prints as `plugin NAME: key: message`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SpecProblem {
-    /// [`Spec::name`].
+    /// [`Spec::name`](crate::Spec::name).
     pub plugin: String,
     /// Path of the key below `[[plugin]]`, such as `settings.tiers`.
     pub key: String,
