@@ -2,7 +2,8 @@
 //! (then shared by all gateways), else in the gateway's memory (then lost at a restart).
 //!
 //! Keys have 1 to 256 bytes, values up to the manifest's `limits.kv_value`, one store holds up to `limits.kv_keys` keys. Each
-//! call may wait for Redis: keep them off requests that don't need them. A time to live is rounded up to whole seconds and
+//! call may wait for Redis: keep them off requests that don't need them. One call of a plugin may ask 64 times, of an
+//! observe plugin 2,048 times; asking once more ends it. A time to live is rounded up to whole seconds and
 //! lies between one second and 400 days.
 
 use alloc::{string::String, vec::Vec};
