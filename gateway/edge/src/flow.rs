@@ -38,7 +38,8 @@ pub(crate) async fn answer(edge: &Edge, incoming: &Incoming<'_>, entry: &mut Ent
     let accepted = accept(incoming)?;
     entry.host.clone_from(&accepted.host);
 
-    let tenanted = edge.directory.resolve(accepted, &edge.plugins, incoming.tick, incoming.now).await?;
+    let tenanted = edge.directory.resolve(accepted, &edge.plugins, incoming.tick, incoming.now).await;
+    let tenanted = tenanted.inspect_err(|refusal| entry.tenant = refusal.tenant())?;
     entry.tenant = Some(tenanted.tenant.id.clone());
     let policy = edge.plugins.chain(Hook::Policy, &tenanted.tenant.id);
     let ads = edge.plugins.chain(Hook::Ads, &tenanted.tenant.id);

@@ -125,6 +125,14 @@ impl Refusal {
         }
     }
 
+    /// The tenant that was found, where its step refused.
+    pub(crate) fn tenant(&self) -> Option<Arc<str>> {
+        match self {
+            Self::Suspended { tenant, .. } => Some(tenant.clone()),
+            _ => None,
+        }
+    }
+
     /// The answer's status: the row's, unless a plugin chose one.
     pub(crate) fn status(&self) -> StatusCode {
         let chosen = match self {
