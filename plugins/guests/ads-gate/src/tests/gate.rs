@@ -26,6 +26,7 @@ fn back(verdict: AdsVerdict) -> String {
     assert!(cookies.is_empty());
     let escaped = url.strip_prefix("https://ad.example/films?to=").and_then(|rest| rest.strip_suffix("&x=1"));
     escaped
+        .filter(|address| !address.is_empty())
         .expect(&url)
         .replace("%3A", ":")
         .replace("%2F", "/")
