@@ -23,13 +23,15 @@ use wasmtime::component::Component;
 
 /// Length of the MAC in front of the code.
 const MAC: usize = 32;
+/// Length of the key, all that its file holds.
+const KEY: usize = 32;
 /// Files kept: enough for a few generations of many plugins.
 const MOST_FILES: usize = 128;
 
 #[derive(Debug)]
 pub(crate) struct CodeCache {
     folder: PathBuf,
-    key: [u8; 32],
+    key: [u8; KEY],
     pub(crate) counts: CodeCounts,
 }
 
@@ -149,21 +151,37 @@ fn deserialize(engine: &Engine, code: &[u8]) -> wasmtime::Result<Component> {
     unsafe { Component::deserialize(engine, code) }
 }
 
-fn key(file: &Path) -> std::io::Result<[u8; 32]> {
-    let mut key = [0; 32];
-    rand::rng().fill_bytes(&mut key);
-    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(file) {
-        Ok(mut made) => made.write_all(&key)?,
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-            let mut opened = File::open(file)?;
+/// The key of this installation: the one in the file, or a new one. What a process left unfinished that died, or a full disk, is
+/// replaced; all that it costs is compiling again.
+fn key(file: &Path) -> std::io::Result<[u8; KEY]> {
+    let mut key = [0; KEY];
+    match File::open(file) {
+        Ok(mut opened) => {
             if opened.metadata()?.mode() & 0o077 != 0 {
                 return Err(std::io::Error::other("others can read it: delete the folder, it is filled again"));
             }
-            opened.read_exact(&mut key)?;
+            if opened.read_exact(&mut key).is_ok() {
+                return Ok(key);
+            }
+            tracing::warn!(file = %file.display(), "the key of the folder for compiled plugin code is cut off: making another");
+            fs::remove_file(file)?;
         }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
         Err(error) => return Err(error),
     }
-    Ok(key)
+    rand::rng().fill_bytes(&mut key);
+    // Whole before it has its name. The name is given by a link, as another process may have been first: then its key is ours.
+    let unfinished = file.with_extension(format!("{:016x}.tmp", rand::rng().next_u64()));
+    let mut made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished)?;
+    let written = made.write_all(&key).and_then(|()| made.sync_all()).and_then(|()| fs::hard_link(&unfinished, file));
+    let _ = fs::remove_file(&unfinished);
+    match written {
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+            File::open(file)?.read_exact(&mut key)?;
+            Ok(key)
+        }
+        written => written.map(|()| key),
+    }
 }
 
 fn name(engine: &Engine, wasm: &[u8]) -> String {

@@ -122,3 +122,27 @@ fn the_oldest_go() {
     assert_eq!(left, MOST_FILES);
     assert!(rig.file(2).exists());
 }
+
+/// A key that was never written whole must not keep the gateway from starting.
+#[test]
+fn a_key_that_was_cut_off_is_replaced() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let rig = Rig::new();
+    rig.load(1);
+    let folder = rig.file(1).parent().unwrap().to_owned();
+    let key = folder.join("key");
+    for length in [0, super::KEY - 1] {
+        fs::write(&key, vec![7; length]).unwrap();
+        let cache = CodeCache::open(&folder).unwrap();
+        assert_eq!(fs::read(&key).unwrap(), cache.key, "{length} bytes");
+        assert_eq!(fs::metadata(&key).unwrap().permissions().mode() & 0o777, 0o600);
+        cache.load(&rig.engine, &component(1)).unwrap();
+        assert_eq!(cache.counts.refused.load(Relaxed), 1, "code under the old key");
+        assert_eq!(CodeCache::open(&folder).unwrap().key, cache.key);
+    }
+    let left = fs::read_dir(&folder)
+        .unwrap()
+        .flatten()
+        .filter(|entry| entry.path().extension().is_some_and(|end| end == "tmp"));
+    assert_eq!(left.count(), 0);
+}
