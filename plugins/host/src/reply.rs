@@ -3,6 +3,7 @@
 //! A reply that doesn't hold is never mended: half of a verdict could mean the opposite. It fails the call.
 
 use crate::bindings::exports::streamvault::plugin::{ads, policy, tenants};
+use crate::text::misleads;
 use crate::verdict::{Branding, ByteRange, Cookie, Limits, TenantRecord, TenantStatus};
 use config::gateway::Domain;
 use std::sync::Arc;
@@ -257,15 +258,12 @@ fn named(name: &str, allowed: impl Fn(u8) -> bool, field: &'static str) -> Resul
     if name.bytes().all(allowed) { Ok(()) } else { Err(BadReply::Characters(field)) }
 }
 
-/// Text for people, on one line. Bidirectional overrides could show a sentence that is not there.
+/// Text for people, on one line.
 fn plain(text: String, most: usize, field: &'static str) -> Result<String, BadReply> {
     if text.chars().take(most.saturating_add(1)).count() > most {
         return Err(BadReply::TooLong(field));
     }
-    let odd = |char: char| {
-        char.is_control() || matches!(char, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
-    if text.chars().any(odd) { Err(BadReply::Characters(field)) } else { Ok(text) }
+    if text.chars().any(misleads) { Err(BadReply::Characters(field)) } else { Ok(text) }
 }
 
 /// A `Location`: an http(s) URL, or a path of this host. Two slashes, or a slash and a backslash, would be another host.

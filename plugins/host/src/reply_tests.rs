@@ -78,6 +78,9 @@ fn denials() {
         (0, "x", Err(BadReply::OutOfBounds("denial.status"))),
         (403, "a\nb", Err(BadReply::Characters("denial.text"))),
         (403, "a\u{202e}b", Err(BadReply::Characters("denial.text"))),
+        (403, "a\u{200f}b", Err(BadReply::Characters("denial.text"))),
+        (403, "a\u{61c}b", Err(BadReply::Characters("denial.text"))),
+        (403, "a\u{2067}b", Err(BadReply::Characters("denial.text"))),
         (403, "a\u{85}b", Err(BadReply::Characters("denial.text"))),
     ];
     for (status, text, want) in rows {
