@@ -92,9 +92,9 @@ pub struct Stats {
     pub retired: u64,
     /// Instances thrown away because a call failed or its caller left.
     pub discarded: u64,
-    /// Calls that found no instance free and waited.
+    /// Calls that found no instance free, or no place for a new one, and waited.
     pub waits: u64,
-    /// Log lines written.
+    /// Log lines written. Lines of levels that the log's filter leaves out count nowhere.
     pub log_written: u64,
     /// Log lines dropped, beyond `limits.log_lines` a second.
     pub log_dropped: u64,

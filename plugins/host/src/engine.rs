@@ -2,7 +2,7 @@
 
 use crate::bindings::streamvault::plugin as imports;
 use crate::code::CodeCache;
-use crate::pool::Registry;
+use crate::pool::{Places, Registry};
 use crate::state::{State, TICK};
 use plugin_kv::Kv;
 use std::path::PathBuf;
@@ -19,9 +19,10 @@ const GUEST_STACK: usize = 512 << 10;
 const FIBER_STACK: usize = GUEST_STACK + (512 << 10);
 /// Largest memory that a manifest may ask for (`limits.memory`).
 const LARGEST_MEMORY: usize = 1 << 30;
-/// Core instances, memories and tables of one component: the guest's module, adapters, and what wires them.
+/// Core instances, memories and tables of one component: the guest's module, adapters, and what wires them. There are as many of
+/// each as there can be instances, so that who has a place among the instances never lacks one for its memory.
 const CORE_INSTANCES: u32 = 16;
-const MEMORIES: u32 = 4;
+const MEMORIES: u32 = 2;
 const TABLES: u32 = 8;
 /// How long an instance may wait for work before it is let go.
 pub(crate) const IDLE: Duration = Duration::from_secs(30);
@@ -34,7 +35,8 @@ pub struct HostConfig {
     /// Folder for compiled code: made with mode 0700 if absent. Refused if anybody else could write to it, as what it holds is
     /// run as it is.
     pub code_folder: PathBuf,
-    /// Instances at once, all plugins and tenants together: 1 to 10,000. Each takes address space, and memory once it runs.
+    /// Instances at once, all plugins and tenants together: 1 to 10,000. Each takes address space, and memory once it runs. One
+    /// generation of one plugin gets at most half of them.
     pub instances: u32,
 }
 
@@ -64,11 +66,12 @@ pub struct Host {
     pub(crate) with_wasi: Linker<State>,
     pub(crate) kv: Kv,
     pub(crate) code: CodeCache,
-    /// One permit for each instance there may be.
-    pub(crate) instances: Arc<Semaphore>,
+    /// Those of [`HostConfig::instances`].
+    pub(crate) places: Places,
+    pub(crate) most_instances: u32,
     pub(crate) registry: Registry,
     /// Compiling takes a core for a while: one at a time.
-    pub(crate) compiler: Semaphore,
+    pub(crate) compiler: Arc<Semaphore>,
     /// Milliseconds since the start, more or less: what idle instances are dated by.
     pub(crate) ticks: Arc<AtomicU64>,
     /// Generations that are not dropped yet.
@@ -93,16 +96,16 @@ impl Host {
             .map_err(|reason| HostError::CodeFolder { folder: config.code_folder.clone(), reason })?;
         let engine = engine(config.instances)?;
         let (plain, with_wasi) = linkers(&engine).map_err(|error| HostError::Engine(format!("{error:#}")))?;
-        let most = usize::try_from(config.instances).unwrap_or(Semaphore::MAX_PERMITS);
         let host = Arc::new(Self {
             engine,
             plain,
             with_wasi,
             kv,
             code,
-            instances: Arc::new(Semaphore::new(most)),
+            places: Places::new(config.instances),
+            most_instances: config.instances,
             registry: Registry::default(),
-            compiler: Semaphore::new(1),
+            compiler: Arc::new(Semaphore::new(1)),
             ticks: Arc::new(AtomicU64::new(0)),
             generations: Arc::new(AtomicUsize::new(0)),
             next_generation: AtomicU64::new(1),
@@ -131,7 +134,7 @@ fn engine(instances: u32) -> Result<Engine, HostError> {
     pooling
         .total_component_instances(slots)
         .total_core_instances(slots.saturating_mul(CORE_INSTANCES))
-        .total_memories(slots.saturating_mul(MEMORIES).min(slots.saturating_add(1_000)))
+        .total_memories(slots.saturating_mul(MEMORIES))
         .total_tables(slots.saturating_mul(TABLES))
         .total_stacks(slots)
         .max_core_instances_per_component(CORE_INSTANCES)
@@ -162,6 +165,8 @@ fn settings() -> Config {
         .wasm_component_model(true)
         .epoch_interruption(true)
         .memory_init_cow(true)
+        // Sizes that no limit here was made for; no guest needs more than 32 bits of them.
+        .wasm_memory64(false)
         // On by default, and paid for by every call; nothing in the contract is concurrent.
         .concurrency_support(false)
         // One plugin at a time, on one thread: viewers' requests need the others.

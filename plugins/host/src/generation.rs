@@ -4,7 +4,7 @@ use crate::counters::Counters;
 use crate::engine::Host;
 use crate::guest::Template;
 use crate::load::{self, LoadError};
-use crate::pool::Pool;
+use crate::pool::{Place, Places, Pool};
 use crate::state::Shared;
 use parking_lot::RwLock;
 use plugin_kv::{KvBounds, Namespace};
@@ -25,6 +25,8 @@ pub(crate) struct Generation {
     pub(crate) package: Arc<Package>,
     pub(crate) shared: Arc<Shared>,
     pub(crate) template: Template,
+    /// At most half of all instances: one plugin, however many tenants ask it, leaves some to the others.
+    pub(crate) places: Places,
     pools: RwLock<HashMap<Arc<str>, Arc<Pool>>>,
     retired: AtomicBool,
     _alive: Alive,
@@ -41,6 +43,7 @@ impl Generation {
         let template = load::load(host, package.manifest.hook, wasm).await?;
         let shared = Arc::new(Shared {
             plugin: Arc::from(package.name.as_str()),
+            hook: package.manifest.hook,
             settings: package.settings.clone(),
             visible: package.manifest.visible.clone(),
             limits: package.manifest.limits.clone(),
@@ -52,6 +55,7 @@ impl Generation {
             package: Arc::new(package),
             shared,
             template,
+            places: Places::new(host.most_instances / 2),
             pools: RwLock::default(),
             retired: AtomicBool::new(false),
             _alive: Alive::new(&host.generations),
@@ -63,8 +67,7 @@ impl Generation {
 
     /// Outside of the count of instances: a gateway that uses all of them must still be able to load a better plugin.
     async fn smoke_test(&self) -> Result<(), LoadError> {
-        let spare = Arc::new(tokio::sync::Semaphore::new(1));
-        let place = spare.acquire_owned().await.map_err(|_| LoadError::Stopping)?;
+        let place = Place::spare().ok_or(LoadError::Stopping)?;
         let nobody: Arc<str> = Arc::from("");
         let kv = self.namespace(&nobody).map_err(LoadError::Name)?;
         let started = self.template.instantiate(&self.shared, &nobody, kv, place);

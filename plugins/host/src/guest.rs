@@ -4,13 +4,13 @@ use crate::bindings::exports::streamvault::plugin::{ads, observe, policy, tenant
 use crate::engine::Host;
 use crate::failure::{Failure, classify};
 use crate::load::LoadError;
+use crate::pool::Place;
 use crate::request::Request;
 use crate::state::{Call, Shared, State};
 use plugin_kv::Namespace;
 use plugin_package::Hook;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::OwnedSemaphorePermit;
 use wasmtime::Store;
 use wasmtime::component::{Component, InstancePre};
 
@@ -59,7 +59,7 @@ impl Template {
         shared: &Arc<Shared>,
         tenant: &Arc<str>,
         kv: Namespace,
-        slot: OwnedSemaphorePermit,
+        place: Place,
     ) -> Result<Instance, Failure> {
         let bytes = usize::try_from(shared.limits.hostcall_bytes).unwrap_or(usize::MAX);
         let state = State::new(Arc::clone(shared), Arc::clone(tenant), kv);
@@ -73,7 +73,11 @@ impl Template {
             Ok(instance) => instance,
             Err(error) => {
                 let refused = store.data().memory.refused;
-                return Err(Failure::Start(classify(&error, refused).to_string()));
+                return Err(match classify(&error, refused) {
+                    Failure::Trap(what) => Failure::Start(what),
+                    // Of its own kind in statistics too: the operator can do something about a limit.
+                    limit => limit,
+                });
             }
         };
         let guest = match &self.exports {
@@ -83,7 +87,7 @@ impl Template {
             Exports::Observe(indices) => indices.load(&mut store, &instance).map(Guest::Observe),
         };
         match guest {
-            Ok(guest) => Ok(Instance { store, guest, calls: 0, idle_since: Duration::ZERO, _slot: slot }),
+            Ok(guest) => Ok(Instance { store, guest, calls: 0, idle_since: Duration::ZERO, _place: place }),
             Err(error) => Err(Failure::Start(format!("a function has another type than the contract's: {error:#}"))),
         }
     }
@@ -97,15 +101,13 @@ pub(crate) struct Instance {
     /// By the host's ticks.
     pub(crate) idle_since: Duration,
     /// Declared last: the place among all instances is free only when the memory is.
-    _slot: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 impl Instance {
     /// Makes the call at hand the only one that the guest knows of.
     pub(crate) fn begin(&mut self, request: Option<Arc<Request>>, hostcall_bytes: usize) {
-        let state = self.store.data_mut();
-        state.call = Call::of(request);
-        state.memory.refused = false;
+        self.store.data_mut().begin(request);
         self.store.set_hostcall_fuel(hostcall_bytes);
         self.store.set_epoch_deadline(1);
         self.calls = self.calls.saturating_add(1);

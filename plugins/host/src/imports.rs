@@ -4,7 +4,7 @@
 use crate::bindings::streamvault::plugin::{clock, config, kv, log, random, requests};
 use crate::failure::Halt;
 use crate::request::{Identity, Request};
-use crate::state::State;
+use crate::state::{MOST_RANDOM_BYTES, MOST_WITHOUT, State};
 use crate::text::log_line;
 use plugin_kv::KvError;
 use plugin_package::Value;
@@ -49,20 +49,27 @@ impl requests::HostRequest for State {
     }
 
     fn query(&mut self, _: Resource<Handle>, name: String) -> Result<Option<String>> {
+        self.handed_over(name.len())?;
         Ok(self.request()?.query(&name).map(str::to_owned))
     }
 
     fn url(&mut self, _: Resource<Handle>, without: Vec<String>) -> Result<String> {
+        if without.len() > MOST_WITHOUT {
+            return Err(Halt::Excess("more than 32 parameters to leave out of a URL").into());
+        }
+        self.handed_over(without.iter().map(String::len).sum())?;
         Ok(self.request()?.url(&without))
     }
 
     fn header(&mut self, _: Resource<Handle>, name: String) -> Result<Option<String>> {
+        self.handed_over(name.len())?;
         let request = self.request()?;
         let visible = self.shared.visible.headers.iter().any(|visible| visible.eq_ignore_ascii_case(&name));
         Ok(visible.then(|| request.header(&name).map(str::to_owned)).flatten())
     }
 
     fn cookie(&mut self, _: Resource<Handle>, name: String) -> Result<Option<String>> {
+        self.handed_over(name.len())?;
         let request = self.request()?;
         let visible = self.shared.visible.cookies.contains(&name);
         Ok(visible.then(|| request.cookie(&name).map(str::to_owned)).flatten())
@@ -81,6 +88,7 @@ impl requests::HostRequest for State {
     }
 
     fn claim(&mut self, _: Resource<Handle>, name: String) -> Result<Option<String>> {
+        self.handed_over(name.len())?;
         Ok(self.request()?.claim(&name).map(std::borrow::Cow::into_owned))
     }
 
@@ -132,7 +140,7 @@ impl clock::Host for State {
 
 impl random::Host for State {
     fn bytes(&mut self, count: u32) -> Result<Vec<u8>> {
-        if count > 1_024 {
+        if count > MOST_RANDOM_BYTES {
             return Err(Halt::Excess("more than 1,024 random bytes at once").into());
         }
         let mut bytes = vec![0; usize::try_from(count)?];
@@ -143,6 +151,7 @@ impl random::Host for State {
 
 impl config::Host for State {
     fn get(&mut self, name: String) -> Result<Option<config::Value>> {
+        self.handed_over(name.len())?;
         Ok(self.shared.settings.get(&name).map(|value| match value {
             Value::Text(text) => config::Value::Text(text.clone()),
             Value::Secret(secret) => config::Value::Text(secret.expose().to_owned()),
@@ -155,7 +164,15 @@ impl config::Host for State {
 
 impl log::Host for State {
     fn write(&mut self, level: log::Level, text: String) -> Result<()> {
-        if !self.log_line(second()) {
+        self.handed_over(text.len())?;
+        // What the log's filter drops anyway must not use up the budget of what it lets through.
+        let heard = match level {
+            log::Level::Debug => tracing::enabled!(target: "plugin", tracing::Level::DEBUG),
+            log::Level::Info => tracing::enabled!(target: "plugin", tracing::Level::INFO),
+            log::Level::Warn => tracing::enabled!(target: "plugin", tracing::Level::WARN),
+            log::Level::Error => tracing::enabled!(target: "plugin", tracing::Level::ERROR),
+        };
+        if !heard || !self.log_line(second()) {
             return Ok(());
         }
         let line = log_line(&text);
@@ -176,38 +193,45 @@ type Kept<T> = Result<std::result::Result<T, kv::Error>>;
 
 impl kv::Host for State {
     async fn get(&mut self, key: String) -> Kept<Option<Vec<u8>>> {
-        self.kv_operation()?;
-        Ok(self.kv.get(&key).await.map_err(why))
+        self.kv_operation(key.len())?;
+        let answer = self.kv.get(&key).await;
+        Ok(self.answered(answer).map_err(why))
     }
 
     async fn set(&mut self, key: String, value: Vec<u8>, ttl: u32) -> Kept<()> {
-        self.kv_operation()?;
-        Ok(self.kv.set(&key, &value, ttl).await.map_err(why))
+        self.kv_operation(key.len().saturating_add(value.len()))?;
+        let answer = self.kv.set(&key, &value, ttl).await;
+        Ok(self.answered(answer).map_err(why))
     }
 
     async fn set_if_absent(&mut self, key: String, value: Vec<u8>, ttl: u32) -> Kept<bool> {
-        self.kv_operation()?;
-        Ok(self.kv.set_if_absent(&key, &value, ttl).await.map_err(why))
+        self.kv_operation(key.len().saturating_add(value.len()))?;
+        let answer = self.kv.set_if_absent(&key, &value, ttl).await;
+        Ok(self.answered(answer).map_err(why))
     }
 
     async fn take(&mut self, key: String) -> Kept<Option<Vec<u8>>> {
-        self.kv_operation()?;
-        Ok(self.kv.take(&key).await.map_err(why))
+        self.kv_operation(key.len())?;
+        let answer = self.kv.take(&key).await;
+        Ok(self.answered(answer).map_err(why))
     }
 
     async fn delete(&mut self, key: String) -> Kept<()> {
-        self.kv_operation()?;
-        Ok(self.kv.delete(&key).await.map_err(why))
+        self.kv_operation(key.len())?;
+        let answer = self.kv.delete(&key).await;
+        Ok(self.answered(answer).map_err(why))
     }
 
     async fn increment(&mut self, key: String, by: i64, ttl: u32) -> Kept<i64> {
-        self.kv_operation()?;
-        Ok(self.kv.increment(&key, by, ttl).await.map_err(why))
+        self.kv_operation(key.len())?;
+        let answer = self.kv.increment(&key, by, ttl).await;
+        Ok(self.answered(answer).map_err(why))
     }
 
     async fn count_distinct(&mut self, key: String, member: String, ttl: u32) -> Kept<u64> {
-        self.kv_operation()?;
-        Ok(self.kv.count_distinct(&key, &member, ttl).await.map_err(why))
+        self.kv_operation(key.len().saturating_add(member.len()))?;
+        let answer = self.kv.count_distinct(&key, &member, ttl).await;
+        Ok(self.answered(answer).map_err(why))
     }
 }
 

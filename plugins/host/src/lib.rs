@@ -28,6 +28,7 @@ mod pool;
 mod reload;
 mod reply;
 mod request;
+mod running;
 mod set;
 mod slot;
 mod state;

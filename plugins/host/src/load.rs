@@ -44,6 +44,16 @@ pub(crate) enum LoadError {
         /// What there is.
         exports: String,
     },
+    /// Turned from one hook to another, where the folder alone has no say in that.
+    #[error(
+        "it was a {was} plugin and became one of {becomes}: where plugins are signed or pinned, say hook = \"{becomes}\" in the settings if that is meant"
+    )]
+    HookChanged {
+        /// The hook of the generation in service.
+        was: Hook,
+        /// What the manifest says now.
+        becomes: Hook,
+    },
     /// Wants something that no plugin gets.
     #[error(
         "imports {0}, which plugins don't get: they have log, kv, clock, random, config, requests, and an empty WASI 0.2"
@@ -65,9 +75,11 @@ pub(crate) enum LoadError {
 
 /// Compiles off the threads that serve requests, one component at a time.
 pub(crate) async fn load(host: &Arc<Host>, hook: Hook, wasm: Vec<u8>) -> Result<Template, LoadError> {
-    let _turn = host.compiler.acquire().await.map_err(|_| LoadError::Stopping)?;
+    let turn = Arc::clone(&host.compiler).acquire_owned().await.map_err(|_| LoadError::Stopping)?;
     let host = Arc::clone(host);
     let work = move || {
+        // Held by the work: who waited for it may leave, the work goes on.
+        let _turn = turn;
         let component = component(&host, &wasm)?;
         let wasi = check(host.as_ref(), &component, hook)?;
         Template::new(&host, &component, hook, wasi)
@@ -138,4 +150,37 @@ fn version(name: &str) -> Result<(), LoadError> {
     let found = name.split_once('@').map_or("", |(_, version)| version);
     let series = |version: &str| version.rsplit_once('.').map(|(series, _)| series.to_owned());
     if series(found) == series(CONTRACT) { Ok(()) } else { Err(LoadError::Version { found: found.to_owned() }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::load;
+    use crate::engine::{Host, HostConfig};
+    use plugin_kv::{Kv, MemoryBounds};
+    use plugin_package::Hook;
+    use std::sync::mpsc;
+    use tokio::runtime::Builder;
+
+    /// Compiling can't be stopped: while it goes on it keeps its turn, whether or not anybody waits for it.
+    #[test]
+    fn who_leaves_does_not_let_the_next_one_compile() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = HostConfig { code_folder: folder.path().join("code"), instances: 1 };
+        let host = Host::new(config, Kv::in_memory(MemoryBounds::default())).unwrap();
+        let runtime = Builder::new_current_thread().max_blocking_threads(1).build().unwrap();
+        runtime.block_on(async {
+            // The only thread for such work is taken, so that the compiler's waits in line.
+            let (release, released) = mpsc::channel::<()>();
+            let first = tokio::task::spawn_blocking(move || released.recv());
+            tokio::select! {
+                biased;
+                _ = load(&host, Hook::Policy, Vec::new()) => panic!("nothing can have compiled it"),
+                () = async {} => {}
+            }
+            assert_eq!(host.compiler.available_permits(), 0);
+            drop(release);
+            assert!(first.await.unwrap().is_err());
+            assert!(host.compiler.acquire().await.is_ok());
+        });
+    }
 }

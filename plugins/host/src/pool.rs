@@ -2,7 +2,7 @@
 //! serves another.
 
 use crate::counters::Counters;
-use crate::engine::{Host, IDLE};
+use crate::engine::IDLE;
 use crate::failure::Failure;
 use crate::generation::Generation;
 use crate::guest::Instance;
@@ -34,10 +34,11 @@ impl Pool {
     /// lease gives everything back.
     pub(crate) async fn lease(self: Arc<Self>, generation: &Arc<Generation>) -> Result<Lease, Failure> {
         let counters = &generation.shared.counters;
+        let mut waited = false;
         let permit = match Arc::clone(&self.permits).try_acquire_owned() {
             Ok(permit) => permit,
             Err(_) => {
-                counters.waits.fetch_add(1, Relaxed);
+                wait(counters, &mut waited);
                 Arc::clone(&self.permits).acquire_owned().await.map_err(|_| Failure::Busy)?
             }
         };
@@ -48,7 +49,7 @@ impl Pool {
                 instance
             }
             None => {
-                let place = place(&generation.host).await?;
+                let place = place(generation, &mut waited).await?;
                 let made =
                     generation.template.instantiate(&generation.shared, &self.tenant, self.kv.clone(), place).await?;
                 counters.created.fetch_add(1, Relaxed);
@@ -91,15 +92,95 @@ impl Pool {
     }
 }
 
-/// A place among all instances of all plugins. If there is none, idle ones make room.
-async fn place(host: &Arc<Host>) -> Result<OwnedSemaphorePermit, Failure> {
-    if let Ok(place) = Arc::clone(&host.instances).try_acquire_owned() {
-        return Ok(place);
+/// Counts a call that waits, once however often it does.
+fn wait(counters: &Counters, waited: &mut bool) {
+    if !*waited {
+        counters.waits.fetch_add(1, Relaxed);
     }
-    // From here on, instances that come out of a call are dropped instead of kept warm (`Lease::give_back`).
-    let _waiting = host.registry.wait();
-    drop(host.registry.evict());
-    Arc::clone(&host.instances).acquire_owned().await.map_err(|_| Failure::Busy)
+    *waited = true;
+}
+
+/// A place among the instances of one generation and among those of all plugins, for as long as an instance lives.
+pub(crate) struct Place {
+    _ours: OwnedSemaphorePermit,
+    _all: OwnedSemaphorePermit,
+}
+
+impl Place {
+    /// One that is not counted, for an instance that serves nobody.
+    pub(crate) fn spare() -> Option<Self> {
+        let spare = || Arc::new(Semaphore::new(1)).try_acquire_owned().ok();
+        Some(Self { _ours: spare()?, _all: spare()? })
+    }
+}
+
+/// How many instances there may be, and who waits for one.
+pub(crate) struct Places {
+    permits: Arc<Semaphore>,
+    waiting: AtomicUsize,
+}
+
+impl Places {
+    pub(crate) fn new(most: u32) -> Self {
+        let most = usize::try_from(most).unwrap_or(Semaphore::MAX_PERMITS).max(1);
+        Self { permits: Arc::new(Semaphore::new(most)), waiting: AtomicUsize::new(0) }
+    }
+
+    fn try_take(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.permits).try_acquire_owned().ok()
+    }
+
+    /// Waits for one. `evict` takes an idle instance away, whose place then is free. From before that until the wait is over, instances
+    /// that come out of a call are let go instead of kept warm (`Lease::give_back`), so that none is missed.
+    async fn take(&self, evict: impl FnOnce() -> Option<Instance> + Send) -> Result<OwnedSemaphorePermit, Failure> {
+        let _waiting = self.wait();
+        drop(evict());
+        Arc::clone(&self.permits).acquire_owned().await.map_err(|_| Failure::Busy)
+    }
+
+    fn wait(&self) -> Waiting<'_> {
+        self.waiting.fetch_add(1, SeqCst);
+        Waiting(&self.waiting)
+    }
+
+    fn is_waited_for(&self) -> bool {
+        self.waiting.load(SeqCst) > 0
+    }
+}
+
+/// If there is none, idle instances make room: the generation's own, or anybody's.
+async fn place(generation: &Arc<Generation>, waited: &mut bool) -> Result<Place, Failure> {
+    let (host, counters) = (&generation.host, &generation.shared.counters);
+    let ours = match generation.places.try_take() {
+        Some(ours) => ours,
+        None => {
+            wait(counters, waited);
+            generation.places.take(|| generation.evict()).await?
+        }
+    };
+    let all = match host.places.try_take() {
+        Some(all) => all,
+        None => {
+            wait(counters, waited);
+            host.places.take(|| host.registry.evict()).await?
+        }
+    };
+    Ok(Place { _ours: ours, _all: all })
+}
+
+impl Generation {
+    /// True if somebody waits for the place of one of its instances.
+    fn is_waited_for(&self) -> bool {
+        self.places.is_waited_for() || self.host.places.is_waited_for()
+    }
+
+    /// Takes one idle instance away from whichever pool has one.
+    fn evict(&self) -> Option<Instance> {
+        let instance = self.pools().iter().find_map(|pool| pool.pop_oldest())?;
+        self.shared.counters.idle.fetch_sub(1, Relaxed);
+        self.shared.counters.retired.fetch_add(1, Relaxed);
+        Some(instance)
+    }
 }
 
 /// An instance on loan. It is thrown away unless it is given back: a guest that was left in the middle of a call, or that
@@ -123,14 +204,23 @@ impl Lease {
         let counters = &generation.shared.counters;
         counters.busy.fetch_sub(1, Relaxed);
         let worn = instance.calls >= generation.shared.limits.calls;
-        if worn || !generation.warm() || generation.is_retired() || generation.host.registry.is_waited_for() {
+        if worn || !generation.warm() || generation.is_retired() || generation.is_waited_for() {
             counters.retired.fetch_add(1, Relaxed);
             return;
         }
         instance.idle_since = generation.host.now();
+        self.keep(instance);
+    }
+
+    /// Who came to wait, or retired the generation, before the instance was there to be found did not find it.
+    fn keep(&self, instance: Instance) {
+        let generation = &self.generation;
+        let counters = &generation.shared.counters;
         counters.idle.fetch_add(1, Relaxed);
         self.pool.idle.lock().push_back(instance);
-        // A generation that was retired in between has shed its instances already.
+        if generation.is_waited_for() {
+            drop(generation.evict());
+        }
         if generation.is_retired() {
             self.pool.shed(counters, Duration::MAX);
         }
@@ -151,7 +241,6 @@ impl Drop for Lease {
 #[derive(Default)]
 pub(crate) struct Registry {
     generations: Mutex<Vec<Weak<Generation>>>,
-    waiting: AtomicUsize,
 }
 
 impl Registry {
@@ -175,28 +264,11 @@ impl Registry {
                 generation.shed(before);
             }
         }
-        if self.is_waited_for() {
-            drop(self.evict());
-        }
     }
 
-    /// Takes one idle instance away from whichever pool has one.
+    /// Takes one idle instance away from whichever generation has one.
     fn evict(&self) -> Option<Instance> {
-        self.live().into_iter().find_map(|generation| {
-            let instance = generation.pools().iter().find_map(|pool| pool.pop_oldest())?;
-            generation.shared.counters.idle.fetch_sub(1, Relaxed);
-            generation.shared.counters.retired.fetch_add(1, Relaxed);
-            Some(instance)
-        })
-    }
-
-    fn wait(&self) -> Waiting<'_> {
-        self.waiting.fetch_add(1, SeqCst);
-        Waiting(&self.waiting)
-    }
-
-    fn is_waited_for(&self) -> bool {
-        self.waiting.load(SeqCst) > 0
+        self.live().into_iter().find_map(|generation| generation.evict())
     }
 }
 

@@ -3,8 +3,9 @@
 use crate::counters::Counters;
 use crate::failure::Halt;
 use crate::request::Request;
+use crate::running::Running;
 use plugin_kv::Namespace;
-use plugin_package::{Limits, Settings, Visible};
+use plugin_package::{Hook, Limits, Settings, Visible};
 use std::sync::Arc;
 use std::time::Duration;
 use wasmtime::component::ResourceTable;
@@ -12,9 +13,15 @@ use wasmtime::{ResourceLimiter, UpdateDeadline};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 /// Store operations in one call: more is a flood.
-pub(crate) const MOST_KV_OPERATIONS: u32 = 64;
+const MOST_KV_OPERATIONS: u32 = 64;
+/// The same for observe hooks, which hear of 256 requests at once and let no viewer wait.
+const MOST_KV_OPERATIONS_OF_OBSERVERS: u32 = 2_048;
 /// Log lines in one call, whatever the limit a second is.
 const MOST_LOG_LINES: u32 = 64;
+/// Random bytes at once.
+pub(crate) const MOST_RANDOM_BYTES: u32 = 1_024;
+/// Parameters that one URL may be asked without.
+pub(crate) const MOST_WITHOUT: usize = 32;
 /// One tick of the epoch.
 pub(crate) const TICK: Duration = Duration::from_millis(1);
 /// What a table's element costs.
@@ -24,6 +31,7 @@ const TABLE_ELEMENT: usize = size_of::<usize>();
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) plugin: Arc<str>,
+    pub(crate) hook: Hook,
     pub(crate) settings: Settings,
     pub(crate) visible: Visible,
     pub(crate) limits: Limits,
@@ -37,6 +45,7 @@ pub(crate) struct State {
     pub(crate) kv: Namespace,
     pub(crate) call: Call,
     pub(crate) memory: Memory,
+    pub(crate) running: Running,
     wasi: Option<Box<(WasiCtx, ResourceTable)>>,
 }
 
@@ -45,8 +54,9 @@ pub(crate) struct State {
 pub(crate) struct Call {
     /// The request that handles stand for.
     pub(crate) request: Option<Arc<Request>>,
-    ticks: u64,
     kv_operations: u32,
+    /// Bytes of all arguments of imports.
+    bytes: u64,
     log_lines: u32,
 }
 
@@ -59,16 +69,46 @@ impl Call {
 impl State {
     pub(crate) fn new(shared: Arc<Shared>, tenant: Arc<str>, kv: Namespace) -> Self {
         let most = usize::try_from(shared.limits.memory).unwrap_or(usize::MAX);
-        Self { shared, tenant, kv, call: Call::default(), memory: Memory { most, ..Memory::default() }, wasi: None }
+        let memory = Memory { most, ..Memory::default() };
+        Self { shared, tenant, kv, call: Call::default(), memory, running: Running::default(), wasi: None }
     }
 
-    /// One more operation on the store.
-    pub(crate) fn kv_operation(&mut self) -> Result<(), Halt> {
-        if self.call.kv_operations >= MOST_KV_OPERATIONS {
-            return Err(Halt::Excess("more than 64 store operations in one call"));
+    /// Makes the call at hand the only one that the guest knows of.
+    pub(crate) fn begin(&mut self, request: Option<Arc<Request>>) {
+        self.call = Call::of(request);
+        self.memory.refused = false;
+        self.running.reset();
+    }
+
+    /// One more operation on the store, with so many bytes of keys and values. The guest's time stands still from here to
+    /// [`State::answered`].
+    pub(crate) fn kv_operation(&mut self, bytes: usize) -> Result<(), Halt> {
+        let (most, excess) = match self.shared.hook {
+            Hook::Observe => (MOST_KV_OPERATIONS_OF_OBSERVERS, "more than 2,048 store operations in one call"),
+            _ => (MOST_KV_OPERATIONS, "more than 64 store operations in one call"),
+        };
+        if self.call.kv_operations >= most {
+            return Err(Halt::Excess(excess));
         }
+        self.handed_over(bytes)?;
         self.call.kv_operations += 1;
         self.shared.counters.kv_operations.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        self.running.stop();
+        Ok(())
+    }
+
+    /// The store has answered: the guest goes on.
+    pub(crate) fn answered<T>(&mut self, answer: T) -> T {
+        self.running.go_on();
+        answer
+    }
+
+    /// Adds up what the guest hands over in one call. The engine bounds each import's arguments by themselves, and the reply.
+    pub(crate) fn handed_over(&mut self, bytes: usize) -> Result<(), Halt> {
+        self.call.bytes = self.call.bytes.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
+        if self.call.bytes > self.shared.limits.hostcall_bytes {
+            return Err(Halt::Excess("limits.hostcall_bytes"));
+        }
         Ok(())
     }
 
@@ -81,16 +121,13 @@ impl State {
 
     /// Called once a tick while the guest runs. It gives its thread away each time, and ends when its time is used up.
     ///
-    /// The first tick of a call may come at once, so that one more than the limit is granted: a guest has at least
-    /// `limits.time` and at most a tick more. Time in which it waits for the store is one tick, not running time.
+    /// A guest has at least `limits.time`, and at most what it does until the tick after that. See [`Running`] for what counts.
     pub(crate) fn tick(&mut self) -> wasmtime::Result<UpdateDeadline> {
-        self.call.ticks += 1;
-        let most = u64::try_from(self.shared.limits.time.as_millis()).unwrap_or(u64::MAX);
-        if self.call.ticks > most {
+        self.running.stop();
+        if self.running.used() >= self.shared.limits.time {
             return Err(Halt::Time.into());
         }
-        // tokio's own yield lets timers and sockets of this thread run in between; a mere wake would not.
-        Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
+        Ok(UpdateDeadline::YieldCustom(1, Box::pin(self.running.pause())))
     }
 }
 
@@ -99,18 +136,15 @@ impl State {
 pub(crate) struct Memory {
     most: usize,
     pub(crate) used: usize,
-    pending: usize,
     /// The guest was refused some since this was last taken.
     pub(crate) refused: bool,
 }
 
 impl Memory {
     fn grow(&mut self, more: usize) -> bool {
-        self.pending = 0;
         match self.used.checked_add(more) {
             Some(used) if used <= self.most => {
                 self.used = used;
-                self.pending = more;
                 true
             }
             _ => {
@@ -120,9 +154,9 @@ impl Memory {
         }
     }
 
-    fn undo(&mut self) {
-        self.used = self.used.saturating_sub(self.pending);
-        self.pending = 0;
+    /// What was granted and could not be had stays counted: the engine also calls this for what was never asked for, so that taking
+    /// something back would let a guest count its memory down.
+    fn failed(&mut self) {
         self.refused = true;
     }
 }
@@ -133,7 +167,7 @@ impl ResourceLimiter for Memory {
     }
 
     fn memory_grow_failed(&mut self, _error: wasmtime::Error) -> wasmtime::Result<()> {
-        self.undo();
+        self.failed();
         Ok(())
     }
 
@@ -142,7 +176,7 @@ impl ResourceLimiter for Memory {
     }
 
     fn table_grow_failed(&mut self, _error: wasmtime::Error) -> wasmtime::Result<()> {
-        self.undo();
+        self.failed();
         Ok(())
     }
 
@@ -165,6 +199,7 @@ impl WasiView for State {
         let wasi = self.wasi.get_or_insert_with(|| {
             let mut builder = WasiCtx::builder();
             builder.allow_tcp(false).allow_udp(false).allow_ip_name_lookup(false);
+            builder.max_random_size(u64::from(MOST_RANDOM_BYTES));
             Box::new((builder.build(), ResourceTable::new()))
         });
         WasiCtxView { ctx: &mut wasi.0, table: &mut wasi.1 }
@@ -187,11 +222,14 @@ mod tests {
         assert!(!memory.table_growing(50, usize::MAX, None).unwrap());
     }
 
+    /// The engine tells of failures that it never asked about before, and of those after it was granted something.
     #[test]
-    fn what_the_engine_could_not_give_is_taken_back() {
+    fn nothing_is_ever_taken_back() {
         let mut memory = Memory { most: 1_000, ..Memory::default() };
         assert!(memory.memory_growing(0, 600, None).unwrap());
+        memory.table_grow_failed(wasmtime::Error::msg("overflow")).unwrap();
         memory.memory_grow_failed(wasmtime::Error::msg("no room")).unwrap();
-        assert_eq!(memory.used, 0);
+        assert!(memory.refused && memory.used == 600);
+        assert!(!memory.memory_growing(600, 1_200, None).unwrap());
     }
 }

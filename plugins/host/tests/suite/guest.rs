@@ -22,12 +22,19 @@ const IMPORTS: &[(&str, &str, &str, &str)] = &[
     ("$header", "requests", "[method]request.header", "(param i32 i32 i32 i32)"),
     ("$claim", "requests", "[method]request.claim", "(param i32 i32 i32 i32)"),
     ("$size", "requests", "[method]request.size", "(param i32 i32)"),
+    ("$url", "requests", "[method]request.url", "(param i32 i32 i32 i32)"),
     ("$log", "log", "write", "(param i32 i32 i32)"),
     ("$set", "kv", "set", "(param i32 i32 i32 i32 i32 i32)"),
     ("$increment", "kv", "increment", "(param i32 i32 i64 i32 i32)"),
     ("$now", "clock", "now", "(result i64)"),
     ("$random", "random", "bytes", "(param i32 i32)"),
     ("$setting", "config", "get", "(param i32 i32 i32)"),
+];
+
+/// The same of WASI.
+const WASI: &[(&str, &str, &str, &str)] = &[
+    ("$environment", "cli/environment", "get-environment", "(param i32)"),
+    ("$entropy", "random/random", "get-random-bytes", "(param i64 i32)"),
 ];
 
 /// A guest in the making.
@@ -113,11 +120,13 @@ impl Guest {
     pub(crate) fn module(&self, with_types: bool) -> Vec<u8> {
         let used =
             |name: &str| self.functions.contains(&format!("{name} ")) || self.functions.contains(&format!("{name})"));
-        let wasi = if used("$environment") {
-            "(import \"wasi:cli/environment@0.2.0\" \"get-environment\" (func $environment (param i32)))"
-        } else {
-            ""
-        };
+        let wasi: String = WASI
+            .iter()
+            .filter(|(name, ..)| used(name))
+            .map(|(name, interface, function, kind)| {
+                format!("(import \"wasi:{interface}@0.2.0\" \"{function}\" (func {name} {kind}))\n")
+            })
+            .collect();
         let imports: String = IMPORTS
             .iter()
             .filter(|(name, ..)| used(name))
@@ -164,6 +173,18 @@ pub(crate) fn wanting_wasi() -> Vec<u8> {
         status = REPLY + 8,
     ))
     .data(REPLY, deny(0, 0, 0).bytes());
+    with_wasi(&guest, wasi)
+}
+
+/// A policy that asks WASI for so many random bytes about message 666, and allows all else.
+pub(crate) fn wanting_randomness(bytes: u32) -> Vec<u8> {
+    let wasi = "package wasi:random@0.2.0; interface random { get-random-bytes: func(len: u64) -> list<u8>; }
+        world all { import random; }";
+    with_wasi(&Guest::evil(&format!("(call $entropy (i64.const {bytes}) (i32.const 128))")), wasi)
+}
+
+/// The component of a guest that needs a world of WASI's besides its own: `all` in this text.
+fn with_wasi(guest: &Guest, wasi: &str) -> Vec<u8> {
     let mut module = guest.module(true);
     let mut resolve = Resolve::default();
     let package = resolve.push_str("wasi.wit", wasi).unwrap();

@@ -95,7 +95,8 @@ async fn tenants_share_the_places_of_the_host() {
     for call in calls {
         assert_eq!(word(&call.await.unwrap()), "allow");
     }
-    assert!(stats(&plugins).idle <= 1);
+    let now = stats(&plugins);
+    assert!(now.idle <= 1 && now.waits > 0, "{now:?}");
 }
 
 /// A store that never answers: the call ends at its wall, and one that waits for the instance meanwhile at its own.
@@ -123,6 +124,35 @@ async fn a_wall_bounds_all_waiting() {
     waiting.abort();
     assert!(waiting.await.unwrap_err().is_cancelled());
     assert_eq!(word(&ask(&only_hasty, 1).await), "allow");
+}
+
+/// However many tenants ask a plugin, half of the instances are left to others.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_plugin_takes_all_places() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("redis://{}", silent.local_addr().unwrap());
+    let rig = Rig::with(4, Kv::redis(&url, "test", Duration::from_secs(60)).unwrap());
+    let asking = Guest::evil(
+        "(call $set (i32.const 256) (i32.const 8) (i32.const 256) (i32.const 8) (i32.const 60) (i32.const 128))",
+    );
+    let greedy = rig.spec("greedy", "hook = \"policy\"\n[limits]\nwall = \"60s\"", &asking.component());
+    let neighbour = rig.spec("neighbour", "hook = \"policy\"", &asking.component());
+    let (greedy, _) = rig.open(vec![greedy]).await;
+    let (neighbour, _) = rig.open(vec![neighbour]).await;
+    let calls: Vec<_> = ["a", "b", "c", "d"]
+        .map(|tenant| {
+            let chain = chain(&greedy, tenant);
+            tokio::spawn(async move { chain.policy(&request(666)).await })
+        })
+        .into();
+    until(|| stats(&greedy).busy + stats(&greedy).waits >= 4).await;
+    assert_eq!(word(&ask(&neighbour, 1).await), "allow");
+    assert_eq!((stats(&greedy).busy, stats(&greedy).waits), (2, 2));
+    for call in calls {
+        call.abort();
+        assert!(call.await.unwrap_err().is_cancelled());
+    }
+    assert_eq!(word(&ask(&greedy, 1).await), "allow");
 }
 
 #[tokio::test]
