@@ -27,18 +27,20 @@ pub(crate) trait Ask: Send {
 }
 
 impl Generation {
-    /// Asks the guest, within `limits.wall`. The answer is the guest's: not checked yet.
+    /// Asks the guest, within `limits.wall`; `check` reads the answer. A guest whose answer doesn't hold is as little to be trusted with
+    /// the next call as one that trapped: its instance is thrown away.
     ///
     /// Dropping the future ends the call: its instance is thrown away, its places are free.
-    pub(crate) async fn call<A: Ask>(
+    pub(crate) async fn call<A: Ask, T>(
         self: &Arc<Self>,
         tenant: &Arc<str>,
         request: Option<&Arc<Request>>,
         ask: A,
-    ) -> Result<A::Reply, Failure> {
+        check: impl FnOnce(&Self, A::Reply) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
         let start = Instant::now();
         let mut running = false;
-        let call = self.run(tenant, request, ask, &mut running);
+        let call = self.run(tenant, request, ask, check, &mut running);
         let result = match tokio::time::timeout(self.shared.limits.wall, call).await {
             Ok(result) => result,
             Err(_) if running => Err(Failure::Wall),
@@ -48,13 +50,14 @@ impl Generation {
         result
     }
 
-    async fn run<A: Ask>(
+    async fn run<A: Ask, T>(
         self: &Arc<Self>,
         tenant: &Arc<str>,
         request: Option<&Arc<Request>>,
         ask: A,
+        check: impl FnOnce(&Self, A::Reply) -> Result<T, Failure>,
         running: &mut bool,
-    ) -> Result<A::Reply, Failure> {
+    ) -> Result<T, Failure> {
         let pool = self.pool(tenant).map_err(Failure::Start)?;
         let mut lease = pool.lease(self).await?;
         *running = true;
@@ -68,8 +71,9 @@ impl Generation {
         match answer {
             Ok(reply) => {
                 instance.end();
+                let checked = check(self, reply)?;
                 lease.give_back();
-                Ok(reply)
+                Ok(checked)
             }
             Err(error) => Err(classify(&error, refused)),
         }

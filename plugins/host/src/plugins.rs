@@ -121,24 +121,27 @@ impl Plugins {
         })
     }
 
-    /// Ends a canary; if there is none, goes back to the generation before (and, rolled back again, forth). What was rolled back
-    /// from is not loaded again until its files or settings change.
+    /// Ends a canary; if there is none, goes back to the generation before (and, rolled back again, forth), with that generation's
+    /// order and fail policy unless the operator says otherwise. What was rolled back from is not loaded again until its files or
+    /// settings change, nor when they change back later: the last eight are remembered.
     ///
     /// # Errors
     /// [`AdminError::Unknown`], [`AdminError::NoEarlier`].
     pub fn rollback(&self, plugin: &str) -> Result<(), AdminError> {
         self.change(plugin, |slot| {
             if let Some(canary) = slot.canary.take() {
-                slot.rejected = Some(Arc::clone(&canary.generation.package));
+                slot.reject(&canary.generation);
                 return Ok(());
             }
             let Some(earlier) = slot.previous.take() else { return Err(AdminError::NoEarlier(plugin.to_owned())) };
+            slot.forgive(&earlier);
             let before = std::mem::replace(&mut slot.current, Current::Loaded(earlier));
             if let Current::Loaded(before) = before {
-                slot.rejected = Some(Arc::clone(&before.package));
+                slot.reject(&before);
                 slot.previous = Some(before);
             }
             slot.problem = None;
+            slot.settle();
             Ok(())
         })
     }
@@ -153,9 +156,8 @@ impl Plugins {
                 return Err(AdminError::NoCanary(plugin.to_owned()));
             };
             slot.previous = slot.current().cloned();
-            slot.order = generation.manifest().order;
-            slot.fail = generation.manifest().fail;
             slot.current = Current::Loaded(generation);
+            slot.settle();
             Ok(())
         })
     }

@@ -4,10 +4,9 @@ use crate::counters::Counters;
 use crate::engine::Host;
 use crate::generation::Generation;
 use crate::load::LoadError;
-use crate::slot::{Canary, Current, Slot};
+use crate::slot::{Canary, Current, Said, Slot};
 use crate::status::Outcome;
-use plugin_package::{FailPolicy, Hook, Package, Spec, Trust};
-use std::path::Path;
+use plugin_package::{Hook, Package, Spec, Tenants, Trust, claimed_hook};
 use std::sync::Arc;
 
 /// What was found on disk.
@@ -44,20 +43,20 @@ async fn find(
     };
     let package = match reading.await {
         Ok(Ok(package)) => package,
-        Ok(Err(error)) => {
-            // A manifest that nobody signed may say what it likes; it must not turn a guard into an ornament.
-            let hook = if trust.require_signature { None } else { claimed_hook(&spec.folder).await };
-            return failed(&error.into(), hook);
-        }
-        Err(_) => return failed(&LoadError::Stopping, None),
+        Ok(Err(error)) => return failed(&error.into(), hook_of(spec, trust).await),
+        Err(_) => return failed(&LoadError::Stopping, spec.hook),
     };
     if let Some(old) = old {
         let is = |known: &Package| same(known, &package);
         if old.in_service().last().is_some_and(|generation| is(&generation.package)) {
             return Found::Unchanged;
         }
-        if old.rejected.as_deref().is_some_and(is) {
+        if old.rejected.iter().any(|package| is(package)) {
             return Found::Held;
+        }
+        let (was, becomes) = (old.hook, package.manifest.hook);
+        if was != becomes && old.current().is_some() && guarded(spec, trust) && spec.hook.is_none() {
+            return failed(&LoadError::HookChanged { was, becomes }, None);
         }
     }
     let hook = package.manifest.hook;
@@ -71,11 +70,19 @@ fn failed(error: &LoadError, hook: Option<Hook>) -> Found {
     Found::Failed { reason: Arc::from(error.to_string()), hook }
 }
 
-/// What a manifest that is not believed otherwise says it is for: enough to choose whom its failing concerns.
-async fn claimed_hook(folder: &Path) -> Option<Hook> {
-    let text = tokio::fs::read_to_string(folder.join("plugin.toml")).await.ok()?;
-    let manifest: toml::Table = text.parse().ok()?;
-    manifest.get("hook")?.clone().try_into().ok()
+/// True if not everybody who can write to the folder may say what the plugin is.
+fn guarded(spec: &Spec, trust: &Trust) -> bool {
+    trust.require_signature || spec.sha256.is_some()
+}
+
+/// Whom the failing of a plugin concerns that can't be loaded: as the operator says, else as its manifest claims. Where the folder is
+/// not trusted the claim isn't either: it must not turn a guard into an ornament.
+async fn hook_of(spec: &Spec, trust: &Trust) -> Option<Hook> {
+    if spec.hook.is_some() || guarded(spec, trust) {
+        return spec.hook.or(Some(Hook::Policy));
+    }
+    let folder = spec.folder.clone();
+    tokio::task::spawn_blocking(move || claimed_hook(&folder)).await.ok()?
 }
 
 /// Compares all but the component itself, which its hash stands for.
@@ -87,17 +94,14 @@ fn same(known: &Package, found: &Package) -> bool {
 }
 
 /// The slot that follows. `old` is the one in service now: an operator may have changed it since `prepare`.
+///
+/// Only settings that were checked against a package change what the slot does: a spec that was refused leaves tenants, order and
+/// fail policy as they are, as it leaves the generation.
 pub(crate) fn next(old: Option<&Slot>, spec: &Spec, prepared: Prepared) -> (Slot, Outcome) {
     let Prepared { counters, found } = prepared;
-    let hook = match (&found, old) {
-        (Found::Loaded(generation), _) => generation.manifest().hook,
-        (Found::Failed { hook, .. }, None) => hook.unwrap_or(Hook::Policy),
-        (_, Some(old)) => old.hook,
-        (_, None) => Hook::Policy,
-    };
     let mut slot = match old {
-        Some(old) => Slot { hook, tenants: spec.tenants.clone(), ..old.clone() },
-        None => fresh(spec, hook, counters),
+        Some(old) => old.clone(),
+        None => fresh(spec, counters),
     };
     if slot.enabled_in_settings != spec.enabled {
         slot.enabled = spec.enabled;
@@ -106,35 +110,51 @@ pub(crate) fn next(old: Option<&Slot>, spec: &Spec, prepared: Prepared) -> (Slot
     let outcome = match found {
         Found::Disabled => Outcome::Disabled,
         Found::Unchanged => {
+            follow(&mut slot, spec);
             slot.problem = None;
             Outcome::Unchanged
         }
-        Found::Held => Outcome::Held,
-        Found::Loaded(generation) => take(&mut slot, old, generation),
-        Found::Failed { reason, .. } => {
-            let text = reason.to_string();
-            if slot.current().is_some() {
-                slot.problem = Some(reason);
-                Outcome::Kept { reason: text }
-            } else {
-                slot.current = Current::Broken(reason);
-                Outcome::Broken { reason: text }
-            }
+        Found::Held => {
+            follow(&mut slot, spec);
+            Outcome::Held
+        }
+        Found::Loaded(generation) => {
+            follow(&mut slot, spec);
+            take(&mut slot, generation)
+        }
+        Found::Failed { reason, .. } if slot.current().is_some() => {
+            slot.problem = Some(Arc::clone(&reason));
+            Outcome::Kept { reason: reason.to_string() }
+        }
+        Found::Failed { reason, hook } => {
+            slot.hook = hook.unwrap_or(slot.hook);
+            follow(&mut slot, spec);
+            slot.current = Current::Broken(Arc::clone(&reason));
+            Outcome::Broken { reason: reason.to_string() }
         }
     };
-    let said = slot.current().map(|generation| (generation.manifest().order, generation.manifest().fail));
-    slot.order = spec.order.or(said.map(|(order, _)| order)).unwrap_or(slot.order);
-    slot.fail = spec.fail.or(said.map(|(_, fail)| fail)).unwrap_or(slot.fail);
+    slot.settle();
     (slot, outcome)
+}
+
+/// Does as the settings say. They may be those of a plugin that never loaded and whose settings nobody could check: a list without
+/// tenants would then be a guard that nobody meets.
+fn follow(slot: &mut Slot, spec: &Spec) {
+    slot.tenants = match &spec.tenants {
+        Tenants::Only(ids) if ids.is_empty() => Tenants::All,
+        tenants => tenants.clone(),
+    };
+    slot.said = Said { order: spec.order, fail: spec.fail };
 }
 
 /// Puts a new generation into service: beside the old one if it is to be tried on a share, else in its place. One of another hook
 /// is no successor on trial.
-fn take(slot: &mut Slot, old: Option<&Slot>, generation: Arc<Generation>) -> Outcome {
+fn take(slot: &mut Slot, generation: Arc<Generation>) -> Outcome {
     let number = generation.number;
     slot.problem = None;
-    slot.rejected = None;
-    let same_hook = old.is_some_and(|old| old.hook == generation.manifest().hook);
+    let hook = generation.manifest().hook;
+    let same_hook = slot.hook == hook;
+    slot.hook = hook;
     match generation.manifest().canary {
         Some(share) if same_hook && slot.current().is_some() => {
             slot.canary = Some(Canary { generation, share });
@@ -153,21 +173,24 @@ fn take(slot: &mut Slot, old: Option<&Slot>, generation: Arc<Generation>) -> Out
     }
 }
 
-fn fresh(spec: &Spec, hook: Hook, counters: Arc<Counters>) -> Slot {
-    let fail: FailPolicy = spec.fail.unwrap_or(hook.default_fail());
-    Slot {
+fn fresh(spec: &Spec, counters: Arc<Counters>) -> Slot {
+    let hook = spec.hook.unwrap_or(Hook::Policy);
+    let mut slot = Slot {
         plugin: Arc::from(spec.name.as_str()),
         hook,
-        tenants: spec.tenants.clone(),
-        order: spec.order.unwrap_or(100),
-        fail,
+        tenants: Tenants::All,
+        said: Said::default(),
+        order: 0,
+        fail: hook.default_fail(),
         enabled: spec.enabled,
         enabled_in_settings: spec.enabled,
         counters,
         current: Current::Broken(Arc::from("disabled in the settings")),
         canary: None,
         previous: None,
-        rejected: None,
+        rejected: Vec::new(),
         problem: None,
-    }
+    };
+    follow(&mut slot, spec);
+    slot
 }

@@ -14,6 +14,9 @@ pub(crate) struct Slot {
     pub(crate) plugin: Arc<str>,
     pub(crate) hook: Hook,
     pub(crate) tenants: Tenants,
+    /// What the operator says in the place of any generation's manifest.
+    pub(crate) said: Said,
+    /// What holds now: see [`Slot::settle`].
     pub(crate) order: i32,
     pub(crate) fail: FailPolicy,
     /// Asked at all.
@@ -25,10 +28,17 @@ pub(crate) struct Slot {
     pub(crate) canary: Option<Canary>,
     /// What a rollback goes to.
     pub(crate) previous: Option<Arc<Generation>>,
-    /// What a rollback came from: not taken again while the files are the same.
-    pub(crate) rejected: Option<Arc<Package>>,
+    /// What rollbacks came from, the latest last: not taken again while the files are the same.
+    pub(crate) rejected: Vec<Arc<Package>>,
     /// Why the last reload changed nothing though the files had changed.
     pub(crate) problem: Option<Arc<str>>,
+}
+
+/// What the operator says about a plugin, whichever generation answers.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Said {
+    pub(crate) order: Option<i32>,
+    pub(crate) fail: Option<FailPolicy>,
 }
 
 /// What answers.
@@ -47,7 +57,39 @@ pub(crate) struct Canary {
     pub(crate) share: f64,
 }
 
+/// Where plugins are asked of which neither the operator nor a manifest says it.
+const ORDER: i32 = 100;
+/// Packages that were rolled back from and are remembered.
+const MOST_REJECTED: usize = 8;
+
 impl Slot {
+    /// Sets order and fail policy anew, once what answers or what the operator says has changed: the operator's word, else that of
+    /// the generation that answers, else the hook's. A tenant plugin never fails open, nor an observe plugin closed.
+    pub(crate) fn settle(&mut self) {
+        let manifest = self.current().map(|generation| (generation.manifest().order, generation.manifest().fail));
+        let order = self.said.order.or(manifest.map(|(order, _)| order)).unwrap_or(ORDER);
+        let fail = self.said.fail.or(manifest.map(|(_, fail)| fail)).unwrap_or(self.hook.default_fail());
+        self.order = order;
+        self.fail = match self.hook {
+            Hook::Tenant | Hook::Observe => self.hook.default_fail(),
+            Hook::Policy | Hook::Ads => fail,
+        };
+    }
+
+    /// Remembers what was rolled back from.
+    pub(crate) fn reject(&mut self, generation: &Generation) {
+        self.forgive(generation);
+        if self.rejected.len() >= MOST_REJECTED {
+            self.rejected.remove(0);
+        }
+        self.rejected.push(Arc::clone(&generation.package));
+    }
+
+    /// Forgets that it was rolled back from, as it is in service again.
+    pub(crate) fn forgive(&mut self, generation: &Generation) {
+        self.rejected.retain(|package| !Arc::ptr_eq(package, &generation.package));
+    }
+
     pub(crate) fn current(&self) -> Option<&Arc<Generation>> {
         match &self.current {
             Current::Loaded(generation) => Some(generation),
@@ -91,10 +133,7 @@ impl Slot {
         check: impl FnOnce(&Generation, A::Reply) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
         let answer = match self.choose(key) {
-            Ok(generation) => match generation.call(tenant, request, ask).await {
-                Ok(reply) => check(generation, reply),
-                Err(failure) => Err(failure),
-            },
+            Ok(generation) => generation.call(tenant, request, ask, check).await,
             Err(failure) => Err(failure),
         };
         if let Err(failure) = &answer {

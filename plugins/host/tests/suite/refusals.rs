@@ -51,8 +51,10 @@ fn rows() -> Vec<(&'static str, Vec<u8>, &'static str)> {
         ("a core module without types", allowing().module(false), "core module"),
         ("imports that nobody gets", foreign, "imports evil:host/shell"),
         ("a function of another type", other_types, "another type than the contract's"),
-        ("a start that never ends", starts_badly, "doesn't start: no instance could be made: ran for longer"),
-        ("more memory than allowed", too_large, "doesn't start"),
+        ("a start that never ends", starts_badly, "doesn't start: ran for longer"),
+        ("more memory than allowed", too_large, "doesn't start: trap: out of memory"),
+        ("a table with 64 bits of room", allowing().with("(table $t i64 1 funcref)").component(), "64"),
+        ("many memories", allowing().with("(memory $b 1) (memory $c 1)").component(), "memories"),
     ]
 }
 
@@ -132,7 +134,50 @@ async fn a_broken_ads_plugin_fails_open() {
 
     // Where only signed plugins are run, an unsigned manifest that calls a guard an ornament is not believed.
     let trust = Trust { require_signature: true, ..Trust::default() };
-    let (plugins, _) = plugin_host::Plugins::open(Arc::clone(&rig.host), vec![spec], trust).await;
+    let (plugins, _) = plugin_host::Plugins::open(Arc::clone(&rig.host), vec![spec.clone()], trust).await;
+    assert!(matches!(ask(&plugins, 1).await, Policy::Failed { .. }));
+    // Nor where the component is pinned, which says nothing of the manifest.
+    let pinned = Spec { sha256: Some([7; 32]), ..spec.clone() };
+    let (plugins, _) = rig.open(vec![pinned.clone()]).await;
+    assert!(matches!(ask(&plugins, 1).await, Policy::Failed { .. }));
+    // The operator is believed.
+    let (plugins, _) = rig.open(vec![Spec { hook: Some(Hook::Ads), ..pinned }]).await;
+    assert!(plugins.chain(Hook::Policy, &films).is_none() && plugins.chain(Hook::Ads, &films).is_some());
+}
+
+/// Settings that are refused are nobody's wish: what stands in for the plugin is no weaker than any that would have been taken.
+#[tokio::test]
+async fn settings_that_fit_no_plugin() {
+    let rig = Rig::new();
+    let rows = [
+        ("tenant", FailPolicy::Open, FailPolicy::Closed),
+        ("observe", FailPolicy::Closed, FailPolicy::Open),
+        ("policy", FailPolicy::Open, FailPolicy::Open),
+        ("ads", FailPolicy::Closed, FailPolicy::Closed),
+    ];
+    for (hook, said, holds) in rows {
+        let mut spec = rig.spec("p", &format!("hook = \"{hook}\""), b"rubbish");
+        spec.fail = Some(said);
+        spec.tenants = plugin_package::Tenants::Only(std::collections::BTreeSet::new());
+        let (plugins, changes) = rig.open(vec![spec]).await;
+        assert!(matches!(changes[0].outcome, Outcome::Broken { .. }), "{hook}: {changes:?}");
+        let status = plugins.list().remove(0);
+        assert_eq!((status.hook.name(), status.fail), (hook, holds));
+        assert_eq!(status.tenants, plugin_package::Tenants::All, "{hook}");
+    }
+}
+
+/// Nothing that lies in the manifest's place holds up a reload.
+#[tokio::test]
+async fn a_pipe_for_a_manifest() {
+    use rustix::fs::{CWD, Mode, mkfifoat};
+    let rig = Rig::new();
+    let spec = rig.spec("p", "hook = \"ads\"", b"");
+    let manifest = spec.folder.join("plugin.toml");
+    std::fs::remove_file(&manifest).unwrap();
+    mkfifoat(CWD, &manifest, Mode::RUSR | Mode::WUSR).unwrap();
+    let (plugins, changes) = rig.open(vec![spec]).await;
+    assert!(changes[0].problem().is_some());
     assert!(matches!(ask(&plugins, 1).await, Policy::Failed { .. }));
 }
 

@@ -3,7 +3,7 @@
 use crate::guest::{Guest, REPLY, deny};
 use crate::rig::{Rig, ask, chain, request, stats, until, word};
 use plugin_host::{AdminError, Change, Outcome, Plugins};
-use plugin_package::{Spec, Tenants, Trust};
+use plugin_package::{FailPolicy, Hook, Spec, Tenants, Trust};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
@@ -139,6 +139,105 @@ async fn rolling_back_and_forth() {
     rig.write("p", "hook = \"policy\"", &saying(402));
     assert!(matches!(reload(&plugins, &spec).await.outcome, Outcome::Loaded { .. }));
     assert_eq!(says(&plugins).await, "402");
+}
+
+/// Settings that are refused leave those in force, like files that don't load.
+#[tokio::test]
+async fn a_failed_reload_changes_nothing() {
+    let rig = Rig::new();
+    let spec = rig.spec("p", "hook = \"policy\"\norder = 7", &saying(400));
+    let (plugins, _) = rig.open(vec![spec.clone()]).await;
+    let before = plugins.list().remove(0);
+    let nobody = Spec { tenants: Tenants::Only(BTreeSet::new()), ..spec.clone() };
+    let elsewhere = Spec { order: Some(2_000_000), fail: Some(FailPolicy::Open), ..spec.clone() };
+    for refused in [nobody, elsewhere] {
+        let change = reload(&plugins, &refused).await;
+        assert!(matches!(change.outcome, Outcome::Kept { .. }), "{change:?}");
+        let mut after = plugins.list().remove(0);
+        assert!(after.problem.take().is_some());
+        assert_eq!((&after, says(&plugins).await.as_str()), (&before, "400"));
+    }
+    // The files are bad now, and the settings with them.
+    rig.write("p", "hook = \"policy\"\norder = 9", b"rubbish");
+    let opened = Spec { fail: Some(FailPolicy::Open), tenants: Tenants::Only(["music".to_owned()].into()), ..spec };
+    reload(&plugins, &opened).await;
+    assert_eq!((plugins.list()[0].fail, plugins.list()[0].order), (FailPolicy::Closed, 7));
+    assert_eq!(says(&plugins).await, "400");
+}
+
+/// Traps about message 666.
+fn trapping() -> Vec<u8> {
+    Guest::evil("unreachable").component()
+}
+
+/// Order and fail policy are those of the generation that answers.
+#[tokio::test]
+async fn a_rollback_brings_back_how_a_plugin_fails() {
+    let rig = Rig::new();
+    let spec = rig.spec("p", "hook = \"policy\"\norder = 1", &trapping());
+    let (plugins, _) = rig.open(vec![spec.clone()]).await;
+    let now = async |plugins: &Plugins| (word(&ask(plugins, 666).await), plugins.list()[0].order);
+    assert_eq!(now(&plugins).await, ("trap".to_owned(), 1));
+    rig.write("p", "hook = \"policy\"\norder = 2\nfail = \"open\"", &trapping());
+    reload(&plugins, &spec).await;
+    assert_eq!(now(&plugins).await, ("allow".to_owned(), 2));
+    plugins.rollback("p").unwrap();
+    assert_eq!(now(&plugins).await, ("trap".to_owned(), 1));
+    plugins.rollback("p").unwrap();
+    assert_eq!(now(&plugins).await, ("allow".to_owned(), 2));
+
+    // A canary's are not in force before it is promoted; the operator's are in any case.
+    rig.write("p", "hook = \"policy\"\norder = 3\nfail = \"closed\"", &trapping());
+    let staged = Spec { canary: Some(0.0), ..spec };
+    reload(&plugins, &staged).await;
+    assert_eq!(now(&plugins).await, ("allow".to_owned(), 2));
+    plugins.promote("p").unwrap();
+    assert_eq!(now(&plugins).await, ("trap".to_owned(), 3));
+    let said = Spec { order: Some(9), fail: Some(FailPolicy::Closed), ..staged };
+    reload(&plugins, &said).await;
+    plugins.promote("p").unwrap();
+    plugins.rollback("p").unwrap();
+    assert_eq!(now(&plugins).await, ("trap".to_owned(), 9));
+}
+
+/// What was rolled back from stays away, also once something else has been loaded.
+#[tokio::test]
+async fn rejects_are_remembered() {
+    let rig = Rig::new();
+    let spec = rig.spec("p", "hook = \"policy\"", &saying(400));
+    let (plugins, _) = rig.open(vec![spec.clone()]).await;
+    for status in 401..=403 {
+        rig.write("p", "hook = \"policy\"", &saying(status));
+        reload(&plugins, &spec).await;
+        assert_eq!(says(&plugins).await, status.to_string());
+        plugins.rollback("p").unwrap();
+    }
+    rig.write("p", "hook = \"policy\"", &saying(404));
+    reload(&plugins, &spec).await;
+    for status in 401..=403 {
+        rig.write("p", "hook = \"policy\"", &saying(status));
+        assert_eq!(reload(&plugins, &spec).await.outcome, Outcome::Held, "{status}");
+    }
+    assert_eq!(says(&plugins).await, "404");
+    // In service by an operator's hand, it is a reject no more.
+    plugins.rollback("p").unwrap();
+    plugins.rollback("p").unwrap();
+    rig.write("p", "hook = \"policy\"", &saying(404));
+    assert_eq!(reload(&plugins, &spec).await.outcome, Outcome::Unchanged);
+}
+
+/// A pin covers the component and not the manifest, which must not turn a guard in service into something else.
+#[tokio::test]
+async fn a_pinned_plugin_keeps_its_hook() {
+    let rig = Rig::new();
+    let mut spec = rig.spec("p", "hook = \"policy\"", &saying(400));
+    let (plugins, _) = rig.open(vec![spec.clone()]).await;
+    spec.sha256 = plugins.list()[0].current.as_ref().map(|generation| generation.sha256);
+    reload(&plugins, &spec).await;
+    rig.write("p", "hook = \"observe\"", &saying(400));
+    let change = reload(&plugins, &spec).await;
+    assert!(change.problem().is_some_and(|reason| reason.contains("became one of observe")), "{change:?}");
+    assert_eq!((says(&plugins).await.as_str(), plugins.list()[0].hook), ("400", Hook::Policy));
 }
 
 #[tokio::test]
