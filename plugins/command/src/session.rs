@@ -49,7 +49,7 @@ impl Workshop {
         if matches!(package.manifest.hook, Hook::Policy | Hook::Ads) {
             spec.fail = Some(FailPolicy::Closed);
         }
-        spec.canary = Some(0.0);
+        spec.canary = Some(1.0);
         spec.enabled = true;
         spec.tenants = plugin_package::Tenants::All;
         let name = spec.name.clone();

@@ -101,13 +101,14 @@ fn a_ban_that_ends_without_a_token_is_told() {
         logged()[before..].iter().any(|(level, line)| *level == Level::Warn && line.contains("anonymous"))
     };
     defaults();
-    assert!(told(&[], &["banned"], "free"));
+    assert!(told(&[], &["kicked"], "free"));
     assert!(told(&["anna"], &[], "premium"));
     assert!(told(&["192.0.2.66", "anna"], &[], "free"));
     for holds in [
         told(&["anna"], &["banned"], "refuse"),
         told(&["192.0.2.66", "2001:db8::1"], &[], "free"),
         told(&[], &[], "free"),
+        told(&[], &["banned"], "free"),
     ] {
         assert!(!holds);
     }

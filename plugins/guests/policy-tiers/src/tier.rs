@@ -55,8 +55,10 @@ impl Tiers {
 
     /// Whether a ban holds only as long as the viewer says who he is. An address that is banned needs no token to be known.
     fn lets_the_banned_in(&self) -> bool {
+        // The default word alone says nothing about what the operator wants.
+        let by_value = self.banned.iter().any(|word| word != "banned");
         let by_subject = self.banned_viewers.iter().any(|viewer| viewer.parse::<IpAddr>().is_err());
-        self.anonymous != Tier::Unknown && (by_subject || !self.banned.is_empty())
+        self.anonymous != Tier::Unknown && (by_subject || by_value)
     }
 
     /// `None`: the viewer's token did not verify.
