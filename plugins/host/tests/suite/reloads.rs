@@ -282,7 +282,7 @@ async fn disabled_plugins_are_not_asked() {
     let mut spec = rig.spec("p", "hook = \"policy\"", &saying(400));
     let (plugins, _) = rig.open(vec![spec.clone()]).await;
     let films = crate::rig::tenant("films");
-    let asked = |plugins: &Plugins| plugins.chain(plugin_package::Hook::Policy, &films).is_some();
+    let asked = |plugins: &Plugins| plugins.chain(Hook::Policy, &films).is_some();
     plugins.disable("p").unwrap();
     assert!(!asked(&plugins));
     // What an operator did by hand lasts as long as the settings say the same as before.
@@ -315,5 +315,5 @@ async fn who_is_asked_about_whom_and_in_which_order() {
     all.tenants = Tenants::Only(["music".to_owned()].into());
     plugins.reload(vec![all, films], Trust::default()).await;
     assert_eq!((answer("films").await, answer("music").await), ("401".into(), "400".into()));
-    assert!(plugins.chain(plugin_package::Hook::Policy, &crate::rig::tenant("books")).is_none());
+    assert!(plugins.chain(Hook::Policy, &crate::rig::tenant("books")).is_none());
 }
