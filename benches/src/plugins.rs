@@ -26,8 +26,12 @@ const CALLS: usize = 20_000;
 const CHAT_ID: i64 = -1_001_700_000_001;
 
 /// Tenants of one gateway, by the plugins in front of their films.
-const TENANTS: [(&str, usize, &str); 4] =
-    [("none", 0, "warm"), ("one, warm", 1, "warm"), ("four, warm", 4, "warm"), ("one, fresh for each call", 1, "request")];
+const TENANTS: [(&str, usize, &str); 4] = [
+    ("none", 0, "warm"),
+    ("one, warm", 1, "warm"),
+    ("four, warm", 4, "warm"),
+    ("one, fresh for each call", 1, "request"),
+];
 
 pub(crate) async fn run() -> Result<(), Failure> {
     println!("## Plugins\n");

@@ -42,7 +42,7 @@ pub struct GatewaySettings {
     /// Logs. Results of commands go to standard output, the program's own log to standard error.
     #[serde(default)]
     pub log: Log,
-    /// What all plugins share. Plugins themselves are [[plugin]] tables.
+    /// What all plugins share. Each plugin has a table of its own, "plugin" below.
     #[serde(default)]
     pub plugins: Plugins,
     /// Where plugins keep what they remember. Without it, in the gateway's memory. Shared by all gateways that name it.

@@ -167,7 +167,7 @@ pub struct PluginLimits {
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Redis {
-    /// redis://[user:password@]host:port/db or redis+unix:///path. A secret, since it may hold a password.
+    /// redis://host:port/db, redis://user:password@host:port/db or redis+unix:///path. A secret, since it may hold a password.
     #[schemars(extend("example" = { "file": "/etc/streamvault/redis.url" }))]
     pub url: Secret,
     /// First part of every key.
