@@ -117,11 +117,11 @@ fn spinning(good: &Path) -> Result<(), Failure> {
     let mut spin = only("spin", "spin", folder.path());
     spin.limits.time = Some(LIMIT);
     let specs = vec![spin, only("good", "good", good)];
-    // One thread for all: nobody can run elsewhere.
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    // One thread for all, and not one of this program's own runtime: nobody can run elsewhere.
     let (late, alone, beside) = std::thread::scope(|scope| {
         scope
             .spawn(|| {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
                 runtime.block_on(async {
                     let code = tempfile::tempdir()?;
                     let config = HostConfig { code_folder: code.path().join("code"), instances: 16 };
