@@ -26,7 +26,6 @@ soak: ## long runs under faults: the ignored tests whose names start with soak
 
 guests: ## build the plugins that ship into target/plugins
 	@scripts/setup guests
-	@scripts/with-cargo --version >/dev/null
 	@scripts/guests
 
 fmt: ## format all code

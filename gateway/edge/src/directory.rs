@@ -16,6 +16,7 @@ use plugin_host::{Chain, TenantRecord, TenantStatus};
 use plugin_package::Hook;
 use quick_cache::sync::Cache;
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -98,13 +99,7 @@ impl Directory {
     }
 
     /// Puts other tenants of the settings in their place.
-    pub(crate) fn replace(&self, fixed: Tenants) {
-        self.fixed.store(Arc::new(fixed));
-        self.forget();
-    }
-
-    /// Puts tenants back that were there before.
-    pub(crate) fn replace_with(&self, fixed: Arc<Tenants>) {
+    pub(crate) fn replace(&self, fixed: Arc<Tenants>) {
         self.fixed.store(fixed);
         self.forget();
     }
@@ -163,13 +158,8 @@ impl Directory {
         epoch: u64,
         tick: Duration,
     ) -> Result<Option<Arc<Tenant>>, Refusal> {
-        let slot = match self.found.get(host) {
-            Some(slot) => slot,
-            None => self
-                .found
-                .get_or_insert_with(host, || Ok::<_, std::convert::Infallible>(Arc::default()))
-                .unwrap_or_default(),
-        };
+        let new = || Ok::<_, Infallible>(Arc::default());
+        let slot = self.found.get_or_insert_with(host, new).unwrap_or_default();
         let fresh = |slot: &Slot| slot.known.load_full().filter(|known| tick < known.until && known.epoch == epoch);
         if let Some(known) = fresh(&slot) {
             return known.answer.clone();

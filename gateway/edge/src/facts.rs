@@ -3,8 +3,8 @@
 use crate::accept::Method;
 use crate::flow::Incoming;
 use crate::identify::{Identified, Identity};
-use http::HeaderMap;
 use http::header::{COOKIE, RANGE};
+use http::{HeaderMap, HeaderValue};
 use link::Uri;
 use plugin_host::{Chain, Claims, Link, Media, Request};
 use std::borrow::Cow;
@@ -30,14 +30,14 @@ pub(crate) fn request(identified: &Identified<'_>, chains: [Option<&Chain>; 2], 
     request.target = target(incoming, &accepted.uri);
     request.token_parameters = authorized.tenant.link_parameters.clone();
     request.remote_address = accepted.remote.map(|address| address.to_string());
-    request.viewer = identified.viewer();
+    request.viewer = identified.viewer.clone();
     request.media = Media { chat_id: authorized.media.chat_id, message_id: message_id(authorized.media.message_id) };
     request.link = Link {
         key_id: authorized.grant.key_id.clone(),
         expires: u64::try_from(authorized.grant.expires).unwrap_or(0),
         expired: authorized.expired,
     };
-    request.range = text(headers, RANGE.as_str()).map(str::to_owned);
+    request.range = headers.get(RANGE).and_then(text).map(str::to_owned);
     match &identified.identity {
         Identity::Anonymous => {}
         Identity::Invalid => request.identity = plugin_host::Identity::Invalid,
@@ -48,12 +48,15 @@ pub(crate) fn request(identified: &Identified<'_>, chains: [Option<&Chain>; 2], 
     }
     for chain in chains.into_iter().flatten() {
         let visible = chain.visible();
-        for name in &visible.headers {
-            if let Some(value) = text(headers, name)
+        // A request has few headers: they are compared with the names, which need not be looked up then.
+        for (name, value) in headers {
+            let name = name.as_str();
+            if visible.headers.iter().any(|shown| shown == name)
                 && !tokens.is_some_and(|tokens| tokens.is_header(name))
                 && !request.headers.iter().any(|(known, _)| known == name)
+                && let Some(value) = text(value)
             {
-                request.headers.push((name.clone(), value.to_owned()));
+                request.headers.push((name.to_owned(), value.to_owned()));
             }
         }
         if !visible.cookies.is_empty() {
@@ -97,8 +100,8 @@ fn target(incoming: &Incoming<'_>, uri: &Uri) -> String {
     format!("{}{mark}{query}", uri.to_encoded_path())
 }
 
-fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    std::str::from_utf8(headers.get(name)?.as_bytes()).ok()
+fn text(value: &HeaderValue) -> Option<&str> {
+    std::str::from_utf8(value.as_bytes()).ok()
 }
 
 /// Copies cookies of these names, the first of each. A browser joins them by `; `, HTTP/2 may split them over several fields.

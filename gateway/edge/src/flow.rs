@@ -49,7 +49,7 @@ pub(crate) async fn answer(edge: &Edge, incoming: &Incoming<'_>, entry: &mut Ent
     let identified = identify(authorized, incoming.now);
 
     let permitted = permit(identified, policy.as_ref(), ads.as_ref(), incoming).await?;
-    entry.viewer = Some(permitted.viewer.clone());
+    entry.viewer = Some(permitted.identified.viewer.clone());
 
     let mut cleared = clear(permitted, &edge.cache, ads).await?;
     let planned = plan(&cleared, &edge.limiter, edge.limits.max_ranges, incoming.tick).await?;

@@ -32,6 +32,27 @@ pub(crate) enum Identity {
 pub(crate) struct Identified<'a> {
     pub(crate) authorized: Authorized<'a>,
     pub(crate) identity: Identity,
+    /// Whom streams are counted under unless a policy says otherwise.
+    pub(crate) viewer: String,
+    pub(crate) named_by: NamedBy,
+}
+
+/// Who gave a viewer its name. Names of different kinds never mean the same viewer, however they are spelt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NamedBy {
+    Address,
+    Token,
+    Policy,
+}
+
+impl NamedBy {
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Address => "address",
+            Self::Token => "token",
+            Self::Policy => "policy",
+        }
+    }
 }
 
 impl Tokens {
@@ -76,21 +97,20 @@ pub(crate) fn identify(authorized: Authorized<'_>, now: i64) -> Identified<'_> {
             Some(token) => tokens.verifier.verify(token, now).map_or(Identity::Invalid, Identity::Verified),
         }
     });
-    Identified { authorized, identity }
+    let (viewer, named_by) = viewer(&identity, authorized.accepted.remote);
+    Identified { authorized, identity, viewer, named_by }
 }
 
-impl Identified<'_> {
-    /// Whom streams are counted under unless a policy says otherwise: the verified `sub`, else the address (of IPv6 its /64).
-    pub(crate) fn viewer(&self) -> String {
-        let sub = match &self.identity {
-            Identity::Verified(viewer) => viewer.sub().filter(|sub| sub.len() <= LONGEST_NAME),
-            Identity::Anonymous | Identity::Invalid => None,
-        };
-        match (sub, self.authorized.accepted.remote) {
-            (Some(sub), _) => sub.into_owned(),
-            (None, Some(address)) => household(address).to_string(),
-            (None, None) => "-".to_owned(),
-        }
+/// The verified `sub`, else the address (of IPv6 its /64).
+fn viewer(identity: &Identity, remote: Option<IpAddr>) -> (String, NamedBy) {
+    let sub = match identity {
+        Identity::Verified(viewer) => viewer.sub().filter(|sub| sub.len() <= LONGEST_NAME),
+        Identity::Anonymous | Identity::Invalid => None,
+    };
+    match (sub, remote) {
+        (Some(sub), _) => (sub.into_owned(), NamedBy::Token),
+        (None, Some(address)) => (household(address).to_string(), NamedBy::Address),
+        (None, None) => ("-".to_owned(), NamedBy::Address),
     }
 }
 

@@ -3,11 +3,11 @@
 use crate::authorize::Authorized;
 use crate::facts;
 use crate::flow::Incoming;
-use crate::identify::{Identified, Identity};
+use crate::identify::{Identified, NamedBy};
 use crate::refusal::Refusal;
 use config::ByteSize;
 use limits::Bounds;
-use plugin_host::{Chain, Policy, Request};
+use plugin_host::{Chain, Limits, Policy, Request};
 use slice::ByteRange;
 use std::sync::Arc;
 
@@ -16,10 +16,6 @@ pub(crate) struct Permitted<'a> {
     pub(crate) identified: Identified<'a>,
     /// What plugins saw of the request, if any was asked or will be.
     pub(crate) request: Option<Arc<Request>>,
-    /// Whom streams and bytes are counted under.
-    pub(crate) viewer: String,
-    /// What kind of name that is: an account may not use up what an address of the same spelling has.
-    pub(crate) named_by: NamedBy,
     pub(crate) bounds: Bounds,
     /// Parts that may be read; `None` for all.
     pub(crate) windows: Option<Vec<ByteRange>>,
@@ -27,27 +23,9 @@ pub(crate) struct Permitted<'a> {
     pub(crate) until: Option<i64>,
 }
 
-/// Who gave a viewer its name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum NamedBy {
-    Address,
-    Token,
-    Policy,
-}
-
-impl NamedBy {
-    pub(crate) fn word(self) -> &'static str {
-        match self {
-            Self::Address => "address",
-            Self::Token => "token",
-            Self::Policy => "policy",
-        }
-    }
-}
-
 /// Asks the policy chain, if there is one. `later` says that ads hooks will want to know about the request too.
 pub(crate) async fn permit<'a>(
-    identified: Identified<'a>,
+    mut identified: Identified<'a>,
     policy: Option<&Chain>,
     later: Option<&Chain>,
     incoming: &Incoming<'_>,
@@ -57,28 +35,32 @@ pub(crate) async fn permit<'a>(
         (policy.is_some() || later.is_some()).then(|| Arc::new(facts::request(&identified, visible, incoming)));
     let allowed = match (policy, &request) {
         (Some(policy), Some(request)) => decided(policy.policy(request).await)?,
-        _ => plugin_host::Limits::default(),
+        _ => Limits::default(),
     };
     let until = expiry(&identified.authorized, allowed.expires, incoming.now)?;
     let tenant = &identified.authorized.tenant.limits;
     let rate = |size: Option<ByteSize>| size.map(ByteSize::bytes);
+    let allowed = allowed.and(Limits {
+        viewer_streams: tenant.viewer_streams,
+        tenant_streams: tenant.streams,
+        bytes_per_second: rate(tenant.viewer_bytes_per_second),
+        ..Limits::default()
+    });
     let bounds = Bounds {
-        viewer_streams: tighter(allowed.viewer_streams, tenant.viewer_streams),
-        tenant_streams: tighter(allowed.tenant_streams, tenant.streams),
-        viewer_rate: tighter(allowed.bytes_per_second, rate(tenant.viewer_bytes_per_second)),
+        viewer_streams: allowed.viewer_streams,
+        tenant_streams: allowed.tenant_streams,
+        viewer_rate: allowed.bytes_per_second,
         tenant_rate: rate(tenant.bytes_per_second),
     };
     let window = |range: plugin_host::ByteRange| ByteRange { start: range.first, end: range.last.saturating_add(1) };
     let windows = allowed.ranges.map(|ranges| ranges.into_iter().map(window).collect());
-    let (viewer, named_by) = match (allowed.viewer, &identified.identity) {
-        (Some(viewer), _) => (viewer, NamedBy::Policy),
-        (None, Identity::Verified(_)) => (identified.viewer(), NamedBy::Token),
-        (None, _) => (identified.viewer(), NamedBy::Address),
-    };
-    Ok(Permitted { identified, request, viewer, named_by, bounds, windows, until })
+    if let Some(viewer) = allowed.viewer {
+        (identified.viewer, identified.named_by) = (viewer, NamedBy::Policy);
+    }
+    Ok(Permitted { identified, request, bounds, windows, until })
 }
 
-fn decided(policy: Policy) -> Result<plugin_host::Limits, Refusal> {
+fn decided(policy: Policy) -> Result<Limits, Refusal> {
     match policy {
         Policy::Allow(limits) => Ok(limits),
         Policy::Deny { plugin, status, text } => Err(Refusal::Denied { plugin, status, text }),
@@ -97,12 +79,5 @@ fn expiry(authorized: &Authorized<'_>, named: Option<u64>, now: i64) -> Result<O
         Some(until) if until < now => Err(Refusal::LinkExpired),
         None if authorized.expired => Err(Refusal::LinkExpired),
         named => Ok(named),
-    }
-}
-
-fn tighter<T: Ord>(one: Option<T>, other: Option<T>) -> Option<T> {
-    match (one, other) {
-        (Some(one), Some(other)) => Some(one.min(other)),
-        (one, None) | (None, one) => one,
     }
 }

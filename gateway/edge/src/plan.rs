@@ -8,8 +8,8 @@ use crate::refusal::Refusal;
 use bytes::Bytes;
 use cache::{CacheStatus, Media, ReadError, Reader};
 use http::Response;
-use limits::{Full, Limiter, Permit, StreamId};
-use slice::{Answer, Boundary, ByteRange, Multipart, OriginError, restrict};
+use limits::{Bounds, Full, Limiter, Permit, StreamId};
+use slice::{Answer, Boundary, ByteRange, Multipart, restrict};
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ pub(crate) struct Ready {
 
 /// How fast and how long a body may flow. Holds the request's place among its viewer's streams.
 pub(crate) struct Pace {
-    /// None for what has no body.
+    /// `None` for what has no body, or no bound.
     pub(crate) permit: Option<Permit>,
     /// Last second (since 1970) at which bytes may go out.
     pub(crate) until: Option<i64>,
@@ -65,7 +65,7 @@ pub(crate) async fn plan(
         let head = answer::rewritten(text.len(), cleared.media.meta(), &cleared.cookies, accepted.secure)?;
         let (body, permit) = match accepted.method {
             Method::Head => (Body::empty(), None),
-            Method::Get => (Body::of_text(text), Some(admit(cleared, limiter, tick)?)),
+            Method::Get => (Body::of_text(text), admit(cleared, limiter, tick)?),
         };
         return Ok(Planned { head, body, pace: Pace { permit, until: permitted.until } });
     }
@@ -88,18 +88,23 @@ pub(crate) async fn plan(
     let has_body =
         accepted.method == Method::Get && matches!(answer, Answer::Full | Answer::Partial(_) | Answer::Multipart(_));
     // A place is taken before the first byte is asked for: who may not stream costs the hive nothing.
-    let permit = if has_body { Some(admit(cleared, limiter, tick)?) } else { None };
+    let permit = if has_body { admit(cleared, limiter, tick)? } else { None };
     let body = if has_body { Body::new(media, &answer, multipart.as_ref()) } else { Body::empty() };
     Ok(Planned { head, body, pace: Pace { permit, until: permitted.until } })
 }
 
-fn admit(cleared: &Cleared<'_>, limiter: &Limiter, tick: Duration) -> Result<Permit, Refusal> {
+/// A place among the viewer's and the tenant's streams, where there is any bound on them.
+fn admit(cleared: &Cleared<'_>, limiter: &Limiter, tick: Duration) -> Result<Option<Permit>, Refusal> {
     let permitted = &cleared.permitted;
+    if permitted.bounds == Bounds::default() {
+        return Ok(None);
+    }
     let authorized = &permitted.identified.authorized;
     let media = authorized.media;
     let stream = StreamId { chat_id: media.chat_id, message_id: media.message_id, address: authorized.accepted.remote };
-    let viewer = format!("{}:{}", permitted.named_by.word(), permitted.viewer);
-    limiter.admit(&authorized.tenant.id, &viewer, stream, &permitted.bounds, tick).map_err(|full| match full {
+    let viewer = format!("{}:{}", permitted.identified.named_by.word(), permitted.identified.viewer);
+    let permit = limiter.admit(&authorized.tenant.id, &viewer, stream, &permitted.bounds, tick);
+    permit.map(Some).map_err(|full| match full {
         Full::Viewer => Refusal::ViewerStreams,
         Full::Tenant => Refusal::TenantStreams,
     })
@@ -108,10 +113,7 @@ fn admit(cleared: &Cleared<'_>, limiter: &Limiter, tick: Duration) -> Result<Per
 impl Planned {
     /// Waits for the first bytes, so that whatever keeps them away is a clear status and not a broken body.
     pub(crate) async fn open(mut self) -> Result<Ready, Refusal> {
-        self.body.first = self.body.next().await.map_err(|error| match error {
-            ReadError::Changed => Refusal::Origin(OriginError::Changed),
-            ReadError::Origin(error) => Refusal::Origin(error),
-        })?;
+        self.body.first = self.body.next().await?;
         if let Some(status) = self.body.status {
             answer::cache_status(&mut self.head, status);
         }

@@ -2,9 +2,9 @@
 
 use crate::clear::Cleared;
 use crate::refusal::Refusal;
-use cache::{Media, ReadError};
+use cache::Media;
 use plugin_host::{Playlist, PlaylistKind};
-use slice::{ByteRange, MediaMeta, OriginError};
+use slice::{ByteRange, MediaMeta};
 use tokio::sync::Semaphore;
 
 /// Playlists in memory at once: each is up to a megabyte, read, rewritten, and the result.
@@ -55,18 +55,11 @@ async fn whole(media: &Media) -> Result<Option<String>, Refusal> {
     let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
     if size > 0 {
         let mut reader = media.read(ByteRange { start: 0, end: size });
-        while let Some(piece) = reader.next().await.map_err(refused)? {
+        while let Some(piece) = reader.next().await? {
             bytes.extend_from_slice(&piece);
         }
     }
     Ok(String::from_utf8(bytes).ok())
-}
-
-fn refused(error: ReadError) -> Refusal {
-    match error {
-        ReadError::Changed => Refusal::Origin(OriginError::Changed),
-        ReadError::Origin(error) => Refusal::Origin(error),
-    }
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use crate::maintenance::Page;
 use crate::outcome::Outcome;
+use cache::ReadError;
 use http::StatusCode;
 use link::InvalidLink;
 use plugin_host::Cookie;
@@ -90,6 +91,16 @@ pub(crate) enum Refusal {
     /// A response of ours could not be built.
     #[error("internal: {0}")]
     Internal(&'static str),
+}
+
+impl From<ReadError> for Refusal {
+    /// Before the first byte: what breaks a body later is no refusal any more.
+    fn from(error: ReadError) -> Self {
+        Self::Origin(match error {
+            ReadError::Changed => OriginError::Changed,
+            ReadError::Origin(error) => error,
+        })
+    }
 }
 
 impl Refusal {

@@ -75,16 +75,16 @@ impl Reloader {
         // No tenant may be served without its policy, neither one that comes nor one that goes: who goes, goes before the plugins
         // change, and who comes, comes after.
         let before = self.directory.fixed();
-        self.directory.replace(before.also_in(&tenants));
+        self.directory.replace(Arc::new(before.also_in(&tenants)));
         match self.load(wanted.clone()).await {
             Ok(changes) => {
-                self.directory.replace(tenants);
+                self.directory.replace(Arc::new(tenants));
                 *self.wanted.lock() = wanted;
                 warn_of_lists(&self.plugins, &self.directory);
                 Ok(changes)
             }
             Err(error) => {
-                self.directory.replace_with(before);
+                self.directory.replace(before);
                 Err(error)
             }
         }

@@ -1,7 +1,7 @@
 //! Streams and bytes per second of viewers and tenants, counted and paced.
 //!
 //! What it does: admits a request to its viewer's and its tenant's streams at once ([`Limiter::admit`]), and says how long
-//! each piece of its body has to wait so that viewer and tenant keep to their bytes per second ([`Permit::take`]).
+//! each piece of its body has to wait so that viewer and tenant keep to their bytes per second ([`Permit::take_of_viewer`], [`Permit::take_of_tenant`]).
 //! What it refuses to do: sleep, read a clock, decide bounds, know what a request is. Who calls it: `edge`, between the policy
 //! hook and the cache; the permit lives as long as the body. What stays true: a stream is one media on one address of one
 //! viewer, counted once however many requests fetch it; counts are given back when the permit is dropped, whatever the
@@ -20,8 +20,8 @@
 //!
 //! let permit = limiter.admit("films", "alice", film, &bounds, start)?;
 //! assert_eq!(limiter.admit("films", "alice", other, &bounds, start).err(), Some(Full::Viewer));
-//! assert_eq!(permit.take(131_072, start), Duration::ZERO);
-//! assert_eq!(permit.take(65_536, start), Duration::from_millis(500));
+//! assert_eq!(permit.take_of_viewer(131_072, start), Duration::ZERO);
+//! assert_eq!(permit.take_of_viewer(65_536, start), Duration::from_millis(500));
 //! # Ok::<(), Full>(())
 //! ```
 //!

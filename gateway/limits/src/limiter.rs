@@ -157,13 +157,12 @@ struct Held {
 }
 
 impl Permit {
-    /// Books `bytes` that are about to be sent, and returns how long to wait before sending them.
+    /// Books `bytes` that are about to be sent with the viewer, and returns how long to wait. Then [`Permit::take_of_tenant`].
     ///
-    /// Ask for every piece, the first one too, and send none before its time: then viewer and tenant get at most a burst
+    /// Ask both for every piece, the first one too, and send none before its time: then viewer and tenant get at most a burst
     /// (one second of their rate, at least 64 KiB) and their rate from there on, whatever the number of their requests
     /// and however often they reconnect. Requests of a bucket queue up by piece, so pieces of equal size make equal shares.
-    /// A piece that isn't sent after all stays booked. A piece that waits for its viewer's bucket longer than for its tenant's
-    /// leaves its place in the latter unused.
+    /// A piece that isn't sent after all stays booked here: part of it may have gone out, and leaving early must buy nothing.
     #[must_use]
     pub fn take_of_viewer(&self, bytes: u64, now: Duration) -> Duration {
         let Some(held) = &self.held else { return Duration::ZERO };
@@ -171,7 +170,7 @@ impl Permit {
         held.waited(wait)
     }
 
-    /// The tenant's part of [`Permit::take`]. Ask for it once the viewer's part has been waited for: what a viewer may not send yet
+    /// Books them with the tenant, and returns how long to wait. Ask for it once the viewer's part has been waited for: what a viewer may not send yet
     /// is then no debt of the tenant's, and nobody else waits for it.
     #[must_use]
     pub fn take_of_tenant(&self, bytes: u64, now: Duration) -> Duration {
@@ -180,25 +179,13 @@ impl Permit {
         held.waited(wait)
     }
 
-    /// Gives back what was booked for a piece that did not go out: else asking and leaving, over and over, would use up a
-    /// tenant's bytes without sending any.
+    /// Gives back what was booked with the tenant for a piece that did not go out: else one viewer, asking and leaving over and over,
+    /// would use up what others have. What the viewer owes stays.
     pub fn give_back(&self, bytes: u64, now: Duration) {
         let Some(held) = &self.held else { return };
-        if held.viewer_rate.is_some() {
-            held.viewer.pace.give_back(bytes, now);
-        }
         if held.tenant_rate.is_some() {
             held.viewer.tenant.pace.give_back(bytes, now);
         }
-    }
-
-    /// Books a piece of both at once, and says how long it has to wait.
-    #[must_use]
-    pub fn take(&self, bytes: u64, now: Duration) -> Duration {
-        let Some(held) = &self.held else { return Duration::ZERO };
-        let viewer = held.viewer_rate.map_or(Duration::ZERO, |_| held.viewer.pace.take(bytes, now));
-        let tenant = held.tenant_rate.map_or(Duration::ZERO, |_| held.viewer.tenant.pace.take(bytes, now));
-        held.waited(viewer.max(tenant))
     }
 
     /// How many bytes to book and send at once: an eighth of a second's worth, 256 bytes to 256 KiB, so that the body flows

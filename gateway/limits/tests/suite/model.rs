@@ -1,6 +1,7 @@
 //! Random admissions, drops and pieces against a model that is too plain to be wrong: lists, and buckets that nobody
 //! ever forgets.
 
+use crate::support::take;
 use crate::support::{from, random};
 use limits::{Bounds, Full, Limiter, Permit, StreamId};
 use rand::{RngExt, rngs::StdRng};
@@ -116,7 +117,7 @@ fn one_life(random: &mut StdRng) {
                             wanted.max(Bucket::take(buckets.entry((request.tenant, viewer)).or_default(), bytes, time));
                     }
                 }
-                let got = request.permit.take(bytes, now).as_secs_f64();
+                let got = take(&request.permit, bytes, now).as_secs_f64();
                 assert!((got - wanted).abs() < 1e-5, "{got} s, not {wanted} s");
             }
             _ => {}

@@ -1,5 +1,6 @@
 //! How bytes are paced.
 
+use crate::support::take;
 use crate::support::{Bodies, NO_BOUNDS, admit, random, stream};
 use limits::{Bounds, Limiter};
 use rand::RngExt;
@@ -52,7 +53,7 @@ fn no_stretch_of_time_has_more_than_burst_and_rate() {
         for _ in 0..60 {
             now += Duration::from_micros(random.random_range(0..400_000));
             let bytes = random.random_range(0..300_000);
-            now += permit.take(bytes, now);
+            now += take(&permit, bytes, now);
             sent.push((now, bytes));
         }
         for (first, (start, piece)) in sent.iter().enumerate() {
@@ -75,7 +76,7 @@ fn reconnecting_buys_nothing() {
     let (mut now, mut sent) = (Duration::ZERO, 0);
     for id in 0.. {
         let permit = admit(&limiter, "alice", stream(id), viewer_rate(rate), now);
-        now += permit.take(50_000, now);
+        now += take(&permit, 50_000, now);
         if now > 10 * SECOND {
             break;
         }
@@ -84,7 +85,7 @@ fn reconnecting_buys_nothing() {
     assert_eq!(sent, 11 * rate);
     // Likewise if it goes for a while: the bucket fills by the rate, and no faster.
     let permit = admit(&limiter, "alice", stream(0), viewer_rate(rate), now + SECOND / 2);
-    assert_eq!(permit.take(rate, now + SECOND / 2), SECOND / 2);
+    assert_eq!(take(&permit, rate, now + SECOND / 2), SECOND / 2);
 }
 
 /// A viewer that came back before its turn in the queue is remembered on, and forgotten once it is even.
@@ -94,7 +95,7 @@ fn coming_and_going_ends_with_nothing() {
     for step in 0..100_u32 {
         let now = SECOND / 10 * step;
         let permit = admit(&limiter, "alice", stream(1), viewer_rate(65_536), now);
-        let _ = permit.take(10_000, now);
+        let _ = take(&permit, 10_000, now);
         drop(permit);
         assert_eq!(limiter.stats(now).viewers, 1, "step {step}");
     }
@@ -118,7 +119,7 @@ fn the_newest_rate_holds_for_all() {
     assert!(rate.abs_diff(50_000) <= 500, "{rate}");
     // Without a rate: not paced, and nobody else's business.
     let free = admit(&limiter, "alice", stream(1), Bounds { viewer_streams: Some(1), ..NO_BOUNDS }, 24 * SECOND);
-    assert!(free.take(1 << 40, 24 * SECOND).is_zero() && free.piece().is_none());
+    assert!(take(&free, 1 << 40, 24 * SECOND).is_zero() && free.piece().is_none());
     let rate = bodies.run(34 * SECOND) / 10;
     assert!(rate.abs_diff(50_000) <= 500, "{rate}");
     drop((wider, tighter));
@@ -159,7 +160,7 @@ fn ends_of_numbers_and_of_time() {
         let permit = admit(&limiter, "alice", stream(1), viewer_rate(rate), Duration::MAX);
         for now in [Duration::MAX, Duration::ZERO, Duration::MAX] {
             for _ in 0..3 {
-                let _ = permit.take(u64::MAX, now);
+                let _ = take(&permit, u64::MAX, now);
             }
         }
     }
@@ -172,8 +173,8 @@ fn ends_of_numbers_and_of_time() {
 fn a_time_a_little_older_is_harmless() {
     let limiter = Limiter::new();
     let permit = admit(&limiter, "alice", stream(1), viewer_rate(65_536), SECOND);
-    assert_eq!(permit.take(65_536, 2 * SECOND), Duration::ZERO);
-    assert_eq!(permit.take(65_536, SECOND), 2 * SECOND);
-    assert_eq!(permit.take(0, 3 * SECOND), Duration::ZERO);
+    assert_eq!(take(&permit, 65_536, 2 * SECOND), Duration::ZERO);
+    assert_eq!(take(&permit, 65_536, SECOND), 2 * SECOND);
+    assert_eq!(take(&permit, 0, 3 * SECOND), Duration::ZERO);
     assert_eq!(limiter.stats(3 * SECOND).waited, 2 * SECOND);
 }
