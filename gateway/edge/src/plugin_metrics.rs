@@ -22,6 +22,9 @@ const SINGLES: &[Single] = &[
     ("plugin_log_lines_total", "counter", "Log lines written.", |stats| stats.log_written),
     ("plugin_log_lines_dropped_total", "counter", "Log lines over the limit.", |stats| stats.log_dropped),
     ("plugin_kv_operations_total", "counter", "Operations on its store.", |stats| stats.kv_operations),
+    ("plugin_calls_aside_total", "counter", "Calls off the requests' threads, since one had run for long.", |stats| {
+        stats.aside
+    }),
 ];
 
 /// Appends every plugin's series. Names of plugins are 1 to 64 of a-z, 0-9, `-`, `_`, and need no escaping.

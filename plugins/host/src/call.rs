@@ -4,10 +4,12 @@
 use crate::failure::{Failure, classify};
 use crate::generation::Generation;
 use crate::guest::Guest;
+use crate::pool::Lease;
 use crate::request::Request;
 use crate::state::State;
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::task::Poll;
 use std::time::Instant;
 use wasmtime::Store;
@@ -15,7 +17,13 @@ use wasmtime::Store;
 /// What one hook is asked.
 pub(crate) trait Ask: Send {
     /// What it answers.
-    type Reply: Send;
+    type Reply: Send + 'static;
+
+    /// The same question, to be asked on another thread.
+    type Owned: Ask<Reply = Self::Reply> + 'static;
+
+    /// Copies what the question borrows.
+    fn into_owned(self) -> Self::Owned;
 
     /// Calls the guest.
     fn put(self, guest: &Guest, store: &mut Store<State>)
@@ -40,48 +48,71 @@ impl Generation {
         check: impl FnOnce(&Self, A::Reply) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
         let start = Instant::now();
-        let mut running = false;
-        let result = {
-            let mut call = std::pin::pin!(self.run(tenant, request, ask, check, &mut running));
-            // Most calls end at the first poll. A timer is only set for those that don't: setting one wakes the runtime's driver.
-            match std::future::poll_fn(|cx| Poll::Ready(call.as_mut().poll(cx))).await {
-                Poll::Ready(result) => Ok(result),
-                Poll::Pending => tokio::time::timeout(self.shared.limits.wall, call).await,
-            }
-        };
-        let result = match result {
-            Ok(result) => result,
-            Err(_) if running => Err(Failure::Wall),
-            Err(_) => Err(Failure::Busy),
-        };
+        let asked = Asked { generation: Arc::clone(self), tenant: Arc::clone(tenant), request: request.cloned(), ask };
+        let answer = if self.shared.lane.is_aside() { asked.aside().await } else { asked.here().await };
+        let result = answer.and_then(|(lease, reply)| {
+            let checked = check(self, reply)?;
+            lease.give_back();
+            Ok(checked)
+        });
         self.shared.counters.took(start.elapsed());
         result
     }
+}
 
-    async fn run<A: Ask, T>(
-        self: &Arc<Self>,
-        tenant: &Arc<str>,
-        request: Option<&Arc<Request>>,
-        ask: A,
-        check: impl FnOnce(&Self, A::Reply) -> Result<T, Failure>,
-        running: &mut bool,
-    ) -> Result<T, Failure> {
-        let pool = self.pool(tenant).map_err(Failure::Start)?;
-        let mut lease = pool.lease(self).await?;
+/// One question to one plugin.
+struct Asked<A> {
+    generation: Arc<Generation>,
+    tenant: Arc<str>,
+    request: Option<Arc<Request>>,
+    ask: A,
+}
+
+/// The instance that answered, to be given back, and what it said.
+type Answer<R> = Result<(Lease, R), Failure>;
+
+impl<A: Ask> Asked<A> {
+    /// Asks on this thread.
+    async fn here(self) -> Answer<A::Reply> {
+        let wall = self.generation.shared.limits.wall;
+        let mut running = false;
+        let ended = {
+            let mut call = std::pin::pin!(self.run(&mut running));
+            // Most calls end at the first poll. A timer is only set for those that don't: setting one wakes the runtime's driver.
+            match std::future::poll_fn(|cx| Poll::Ready(call.as_mut().poll(cx))).await {
+                Poll::Ready(answer) => Some(answer),
+                Poll::Pending => tokio::time::timeout(wall, call).await.ok(),
+            }
+        };
+        ended.unwrap_or(Err(if running { Failure::Wall } else { Failure::Busy }))
+    }
+
+    /// Asks where no request waits for the thread.
+    async fn aside(self) -> Answer<A::Reply> {
+        let generation = Arc::clone(&self.generation);
+        generation.shared.counters.aside.fetch_add(1, Relaxed);
+        let Self { tenant, request, ask, .. } = self;
+        let owned = Asked { generation: self.generation, tenant, request, ask: ask.into_owned() };
+        generation.host.aside.run(owned.here()).await.unwrap_or_else(|error| Err(Failure::Trap(error.to_string())))
+    }
+
+    async fn run(self, running: &mut bool) -> Answer<A::Reply> {
+        let Self { generation, tenant, request, ask } = self;
+        let pool = generation.pool(&tenant).map_err(Failure::Start)?;
+        let mut lease = pool.lease(&generation).await?;
         *running = true;
-        let bytes = usize::try_from(self.shared.limits.hostcall_bytes).unwrap_or(usize::MAX);
+        let shared = &generation.shared;
+        let bytes = usize::try_from(shared.limits.hostcall_bytes).unwrap_or(usize::MAX);
         let Some(instance) = lease.instance() else { return Err(Failure::Busy) };
-        instance.begin(request.cloned(), bytes.saturating_add(ask.more_bytes()));
+        instance.begin(request, bytes.saturating_add(ask.more_bytes()));
         let answer = ask.put(&instance.guest, &mut instance.store).await;
         let memory = &instance.store.data().memory;
         let (used, refused) = (memory.used, memory.refused);
-        self.shared.counters.memory(u64::try_from(used).unwrap_or(u64::MAX));
+        shared.counters.memory(u64::try_from(used).unwrap_or(u64::MAX));
         match answer {
             Ok(reply) => {
                 instance.end();
-                let checked = check(self, reply)?;
-                lease.give_back();
-                Ok(checked)
+                Ok((lease, reply))
             }
             Err(error) => Err(classify(&error, refused)),
         }

@@ -10,6 +10,7 @@ use crate::request::Request;
 use crate::slot::Slot;
 use crate::verdict::{Ads, Cookie, Failed, Finished, Limits, Playlist, PlaylistKind, Policy, TenantRecord};
 use plugin_package::Visible;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// The plugins of one hook that are asked about one tenant, in order. At least one.
@@ -114,7 +115,7 @@ impl Chain {
                 continue;
             }
             let check = |_: &_, list: Vec<_>| edits::apply(now, &list, longest).map_err(Failure::from);
-            let ask = AskPlaylist { kind, text: now };
+            let ask = AskPlaylist { kind, text: Cow::Borrowed(now) };
             match slot.ask(&self.tenant, &request.id, Some(request), ask, check).await {
                 Ok(Some(text)) => {
                     slot.counters.decided(Decision::Rewritten);
@@ -145,7 +146,7 @@ impl Chain {
                 tenants::Resolution::Unknown => Ok(None),
                 tenants::Resolution::Found(found) => Ok(Some(reply::tenant(&slot.plugin, host, found, taken)?)),
             };
-            match slot.ask(&self.tenant, host, None, AskTenant { host }, check).await {
+            match slot.ask(&self.tenant, host, None, AskTenant { host: Cow::Borrowed(host) }, check).await {
                 Ok(Some(tenant)) => {
                     slot.counters.decided(Decision::Found);
                     return Ok(Some(tenant));
@@ -166,7 +167,7 @@ impl Chain {
         let batch = batch(finished);
         let key = batch.first().map_or("", |first| first.request_id.as_str());
         for slot in &self.members.slots {
-            let ask = AskObserve { tenant: &self.tenant, batch: &batch };
+            let ask = AskObserve { tenant: Arc::clone(&self.tenant), batch: Arc::clone(&batch) };
             if slot.ask(&self.tenant, key, None, ask, |_, ()| Ok(())).await.is_ok() {
                 slot.counters.decided(Decision::Heard);
             }

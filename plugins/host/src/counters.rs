@@ -100,6 +100,8 @@ pub struct Stats {
     pub log_dropped: u64,
     /// Operations on the store.
     pub kv_operations: u64,
+    /// Calls on a thread beside the requests', after one had run for long.
+    pub aside: u64,
 }
 
 #[derive(Debug, Default)]
@@ -118,6 +120,7 @@ pub(crate) struct Counters {
     pub(crate) log_dropped: AtomicU64,
     pub(crate) log_written: AtomicU64,
     pub(crate) kv_operations: AtomicU64,
+    pub(crate) aside: AtomicU64,
     log_window: Window,
     failure_window: Window,
 }
@@ -189,6 +192,7 @@ impl Counters {
             log_written: self.log_written.load(Relaxed),
             log_dropped: self.log_dropped.load(Relaxed),
             kv_operations: self.kv_operations.load(Relaxed),
+            aside: self.aside.load(Relaxed),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The engine that all plugins share: its limits, its clock, and what components are linked with.
 
+use crate::aside::Aside;
 use crate::bindings::streamvault::plugin as imports;
 use crate::code::CodeCache;
 use crate::pool::{Places, Registry};
@@ -55,7 +56,7 @@ pub enum HostError {
     #[error("the engine for plugins can't run here: {0}")]
     Engine(String),
     /// A thread could not be started.
-    #[error("no thread for the plugins' clock: {0}")]
+    #[error("no thread for plugins: {0}")]
     Thread(#[source] std::io::Error),
 }
 
@@ -70,6 +71,8 @@ pub struct Host {
     pub(crate) places: Places,
     pub(crate) most_instances: u32,
     pub(crate) registry: Registry,
+    /// Where calls run that take long.
+    pub(crate) aside: Aside,
     /// Compiling takes a core for a while: one at a time.
     pub(crate) compiler: Arc<Semaphore>,
     /// Milliseconds since the start, more or less: what idle instances are dated by.
@@ -86,8 +89,8 @@ impl std::fmt::Debug for Host {
 }
 
 impl Host {
-    /// Starts the engine and two threads: a clock that ticks every millisecond, and one that lets idle instances go. Call it
-    /// after any fork. Both threads end soon after the host is dropped.
+    /// Starts the engine and three threads: a clock that ticks every millisecond, one that lets idle instances go, and one for calls
+    /// that take long. Call it after any fork. All end soon after the host is dropped.
     ///
     /// # Errors
     /// A [`HostError`]; none of them leaves a thread behind.
@@ -105,6 +108,7 @@ impl Host {
             places: Places::new(config.instances),
             most_instances: config.instances,
             registry: Registry::default(),
+            aside: Aside::start().map_err(HostError::Thread)?,
             compiler: Arc::new(Semaphore::new(1)),
             ticks: Arc::new(AtomicU64::new(0)),
             generations: Arc::new(AtomicUsize::new(0)),

@@ -1,5 +1,6 @@
 //! One version of one plugin in memory: its code, its settings, its pools.
 
+use crate::aside::Lane;
 use crate::counters::Counters;
 use crate::engine::Host;
 use crate::guest::Template;
@@ -48,6 +49,7 @@ impl Generation {
             visible: package.manifest.visible.clone(),
             limits: package.manifest.limits.clone(),
             counters: Arc::clone(counters),
+            lane: Lane::new(Arc::clone(&host.ticks)),
         });
         let generation = Arc::new(Self {
             number: host.next_generation.fetch_add(1, Relaxed),

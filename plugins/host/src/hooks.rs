@@ -10,6 +10,8 @@ use crate::imports::Handle;
 use crate::reply::BadReply;
 use crate::state::State;
 use crate::verdict::{Finished, PlaylistKind};
+use std::borrow::Cow;
+use std::sync::Arc;
 use wasmtime::component::Resource;
 use wasmtime::{Result, Store};
 
@@ -27,6 +29,11 @@ pub(crate) struct AskPolicy;
 
 impl Ask for AskPolicy {
     type Reply = policy::Verdict;
+    type Owned = Self;
+
+    fn into_owned(self) -> Self {
+        self
+    }
 
     async fn put(self, guest: &Guest, store: &mut Store<State>) -> Result<Self::Reply> {
         let Guest::Policy(guest) = guest else { return other_hook() };
@@ -38,6 +45,11 @@ pub(crate) struct AskAds;
 
 impl Ask for AskAds {
     type Reply = ads::Verdict;
+    type Owned = Self;
+
+    fn into_owned(self) -> Self {
+        self
+    }
 
     async fn put(self, guest: &Guest, store: &mut Store<State>) -> Result<Self::Reply> {
         let Guest::Ads(guest) = guest else { return other_hook() };
@@ -47,11 +59,16 @@ impl Ask for AskAds {
 
 pub(crate) struct AskPlaylist<'a> {
     pub(crate) kind: PlaylistKind,
-    pub(crate) text: &'a str,
+    pub(crate) text: Cow<'a, str>,
 }
 
 impl Ask for AskPlaylist<'_> {
     type Reply = Vec<ads::Edit>;
+    type Owned = AskPlaylist<'static>;
+
+    fn into_owned(self) -> Self::Owned {
+        AskPlaylist { kind: self.kind, text: Cow::Owned(self.text.into_owned()) }
+    }
 
     async fn put(self, guest: &Guest, store: &mut Store<State>) -> Result<Self::Reply> {
         let Guest::Ads(guest) = guest else { return other_hook() };
@@ -60,7 +77,7 @@ impl Ask for AskPlaylist<'_> {
             PlaylistKind::HlsMedia => ads::PlaylistKind::HlsMedia,
             PlaylistKind::Vast => ads::PlaylistKind::Vast,
         };
-        guest.call_on_playlist(store, handle(), kind, self.text).await
+        guest.call_on_playlist(store, handle(), kind, &self.text).await
     }
 
     /// An edit may replace all of it.
@@ -70,34 +87,44 @@ impl Ask for AskPlaylist<'_> {
 }
 
 pub(crate) struct AskTenant<'a> {
-    pub(crate) host: &'a str,
+    pub(crate) host: Cow<'a, str>,
 }
 
 impl Ask for AskTenant<'_> {
     type Reply = tenants::Resolution;
+    type Owned = AskTenant<'static>;
+
+    fn into_owned(self) -> Self::Owned {
+        AskTenant { host: Cow::Owned(self.host.into_owned()) }
+    }
 
     async fn put(self, guest: &Guest, store: &mut Store<State>) -> Result<Self::Reply> {
         let Guest::Tenant(guest) = guest else { return other_hook() };
-        guest.call_resolve(store, self.host).await
+        guest.call_resolve(store, &self.host).await
     }
 }
 
-pub(crate) struct AskObserve<'a> {
-    pub(crate) tenant: &'a str,
-    pub(crate) batch: &'a [observe::Finished],
+pub(crate) struct AskObserve {
+    pub(crate) tenant: Arc<str>,
+    pub(crate) batch: Arc<[observe::Finished]>,
 }
 
-impl Ask for AskObserve<'_> {
+impl Ask for AskObserve {
     type Reply = ();
+    type Owned = Self;
+
+    fn into_owned(self) -> Self {
+        self
+    }
 
     async fn put(self, guest: &Guest, store: &mut Store<State>) -> Result<()> {
         let Guest::Observe(guest) = guest else { return other_hook() };
-        guest.call_on_log(store, self.tenant, self.batch).await
+        guest.call_on_log(store, &self.tenant, &self.batch).await
     }
 }
 
 /// The contract's form of a batch, made once for all plugins that hear of it.
-pub(crate) fn batch(finished: Vec<Finished>) -> Vec<observe::Finished> {
+pub(crate) fn batch(finished: Vec<Finished>) -> Arc<[observe::Finished]> {
     let one = |finished: Finished| observe::Finished {
         request_id: finished.request_id,
         time: finished.time,

@@ -7,9 +7,10 @@
 //! Who calls it: `edge`, once per request and hook; the admin API and SIGHUP, to change plugins.
 //! What stays true: an instance is in one call or in one pool, and a pool serves one tenant. An instance whose call failed or
 //! was left is never used again. A guest that runs gives its thread away each millisecond and is stopped when its time is
-//! used up. What a guest says reaches a viewer only through `reply`. A plugin that doesn't load changes nothing for the
+//! used up; one that was seen to run for that long is asked on another thread than the requests'. What a guest says reaches a viewer only through `reply`. A plugin that doesn't load changes nothing for the
 //! others, nor for its own generation in service.
 
+mod aside;
 mod bindings;
 mod call;
 mod chain;

@@ -1,5 +1,6 @@
 //! What a store holds: the facts of the call at hand, and what the guest has used up in it.
 
+use crate::aside::Lane;
 use crate::counters::Counters;
 use crate::failure::Halt;
 use crate::request::Request;
@@ -36,6 +37,7 @@ pub(crate) struct Shared {
     pub(crate) visible: Visible,
     pub(crate) limits: Limits,
     pub(crate) counters: Arc<Counters>,
+    pub(crate) lane: Lane,
 }
 
 /// Data of one store.
@@ -124,6 +126,7 @@ impl State {
     /// A guest has at least `limits.time`, and at most what it does until the tick after that. See [`Running`] for what counts.
     pub(crate) fn tick(&mut self) -> wasmtime::Result<UpdateDeadline> {
         self.running.stop();
+        self.shared.lane.ran(self.running.used());
         if self.running.used() >= self.shared.limits.time {
             return Err(Halt::Time.into());
         }

@@ -244,6 +244,24 @@ async fn a_spinning_guest_leaves_its_thread_to_others() {
     other.abort();
 }
 
+/// Who was seen to run for a tick is not asked on a request's thread again: that thread has only the caller's few polls.
+#[tokio::test(flavor = "current_thread")]
+async fn who_spun_is_asked_aside() {
+    let rig = Rig::new();
+    let plugins = rig.policy("[limits]\ntime = \"20ms\"\nwall = \"60s\"", &Guest::evil("(loop $l (br $l))")).await;
+    assert_eq!(word(&ask(&plugins, 1).await), "allow");
+    assert_eq!((word(&ask(&plugins, 666).await).as_str(), stats(&plugins).aside), ("time", 0));
+    for call in 1..=5 {
+        let chain = chain(&plugins, "films");
+        let spinning = tokio::spawn(async move { chain.policy(&request(666)).await });
+        until(|| spinning.is_finished()).await;
+        assert_eq!(word(&spinning.await.unwrap()), "time");
+        assert_eq!((word(&ask(&plugins, 1).await).as_str(), stats(&plugins).aside), ("allow", 2 * call));
+    }
+    let now = stats(&plugins);
+    assert_eq!((now.busy, now.discarded, failures(&now, "time")), (0, 6, 6));
+}
+
 /// An instance whose call failed is not used again; the others are.
 #[tokio::test]
 async fn a_trap_on_every_third_call() {
