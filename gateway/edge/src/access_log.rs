@@ -1,6 +1,7 @@
 //! One JSON line per request. The query never stands in it: a signed link is a credential.
 
 use crate::authorize::Authorized;
+use crate::log_writer::{self, LineQueue, WriterGuard};
 use crate::outcome::Outcome;
 use config::gateway::AccessLog;
 use serde::Serialize;
@@ -9,7 +10,9 @@ use std::io::Write;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
-use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
+
+/// Bytes of most lines.
+const LINE: usize = 768;
 
 /// What the flow learns about a request, step by step.
 #[derive(Debug, Default)]
@@ -85,34 +88,33 @@ struct Line<'a> {
 
 /// Writes entries without ever blocking a request: a full queue drops lines and counts them.
 pub(crate) struct AccessLogger {
-    writer: Option<(NonBlocking, ErrorCounter)>,
+    queue: Option<LineQueue>,
 }
 
 impl AccessLogger {
-    /// Opens the target. The guard flushes what is queued when it is dropped.
-    pub(crate) fn open(target: &AccessLog) -> std::io::Result<(Self, Option<WorkerGuard>)> {
+    /// Opens the target. The guard has written what is queued once it is dropped.
+    pub(crate) fn open(target: &AccessLog) -> std::io::Result<(Self, Option<WriterGuard>)> {
         let sink: Box<dyn Write + Send> = match target {
-            AccessLog::Off => return Ok((Self { writer: None }, None)),
+            AccessLog::Off => return Ok((Self { queue: None }, None)),
             AccessLog::Stdout => Box::new(std::io::stdout()),
             AccessLog::Stderr => Box::new(std::io::stderr()),
             AccessLog::File(path) => Box::new(std::fs::OpenOptions::new().create(true).append(true).open(path)?),
         };
-        let (writer, guard) = NonBlockingBuilder::default().lossy(true).thread_name("access-log").finish(sink);
-        let dropped = writer.error_counter();
-        Ok((Self { writer: Some((writer, dropped)) }, Some(guard)))
+        let (queue, guard) = log_writer::start(sink)?;
+        Ok((Self { queue: Some(queue) }, Some(guard)))
     }
 
-    /// Lines dropped because the target was slower than the requests.
+    /// Lines dropped because the target was slower than the requests, or failed.
     pub(crate) fn dropped(&self) -> u64 {
-        self.writer.as_ref().map_or(0, |(_, dropped)| dropped.dropped_lines() as u64)
+        self.queue.as_ref().map_or(0, LineQueue::dropped)
     }
 
     pub(crate) fn write(&self, entry: &Entry, outcome: Outcome, now: SystemTime, duration: Duration) {
-        let Some((writer, _)) = &self.writer else { return };
-        if let Ok(mut line) = serde_json::to_vec(&line(entry, outcome, now, duration)) {
-            line.push(b'\n');
-            // A lossy writer has no error to report: it counts.
-            let _ = writer.clone().write(&line);
+        let Some(queue) = &self.queue else { return };
+        let mut text = Vec::with_capacity(LINE);
+        if serde_json::to_writer(&mut text, &line(entry, outcome, now, duration)).is_ok() {
+            text.push(b'\n');
+            queue.push(&text);
         }
     }
 }

@@ -3,6 +3,7 @@
 use crate::access_log::AccessLogger;
 use crate::clock;
 use crate::directory::Directory;
+use crate::log_writer::WriterGuard;
 use crate::metrics::{Elsewhere, Metrics, Rows};
 use crate::observe::Observer;
 use crate::plugin_metrics;
@@ -19,7 +20,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
-use tracing_appender::non_blocking::WorkerGuard;
 
 /// The edge's parts.
 pub(crate) struct Edge {
@@ -67,7 +67,7 @@ pub(crate) enum EdgeError {
 impl Edge {
     /// Opens the cache and the access log, and loads plugins; connects nowhere. `file` is where the settings came from, and
     /// will be read again. The guard flushes the access log when dropped.
-    pub(crate) fn new(settings: &GatewaySettings, file: &Path) -> Result<(Arc<Self>, Option<WorkerGuard>), EdgeError> {
+    pub(crate) fn new(settings: &GatewaySettings, file: &Path) -> Result<(Arc<Self>, Option<WriterGuard>), EdgeError> {
         let tenants = Tenants::new(&settings.tenant)?;
         let plugins = Arc::new(load_plugins(settings)?);
         let folder = settings.plugins.secrets_folder.clone();

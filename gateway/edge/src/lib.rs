@@ -20,6 +20,7 @@ mod edge;
 mod facts;
 mod flow;
 mod identify;
+mod log_writer;
 mod maintenance;
 mod metrics;
 mod observe;
