@@ -1,17 +1,15 @@
 //! How fast cached bytes leave, beside nginx.
 
 use crate::measure::Samples;
-use crate::rig::{Edge, Meter, Rig, is_installed, put};
+use crate::rig::{Edge, Rig, is_installed, put};
 use crate::table::{Table, figure, ratio};
+use crate::wrk::Plan;
 use harness::{Failure, Settings};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use serde_json::Value;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-use tokio::process::Command;
 
-const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/load/ranges.lua");
 const SIZES: [(&str, u64); 3] = [("4 KiB", 4 << 10), ("64 KiB", 64 << 10), ("1 MiB", 1 << 20)];
 const ROUNDS: usize = 5;
 const SECONDS: u32 = 3;
@@ -106,34 +104,14 @@ fn list(rig: &Rig, size: u64, rng: &mut StdRng) -> Result<PathBuf, Failure> {
 }
 
 async fn load(edge: &Edge, list: &Path, size: u64, row: &mut Row) -> Result<(), Failure> {
-    let meter = Meter::start(&edge.pids)?;
-    let output = Command::new("wrk")
-        .args(["-t1", "-c", &CONNECTIONS.to_string(), "-d", &format!("{SECONDS}s"), "-s", SCRIPT])
-        .arg(format!("http://{}/", edge.client.address))
-        .arg("--")
-        .arg(list)
-        .kill_on_drop(true)
-        .output()
-        .await?;
-    let (wall, cpu) = meter.stop()?;
-    let text = String::from_utf8_lossy(&output.stdout);
-    let result = text
-        .lines()
-        .find_map(|line| line.strip_prefix("RESULT "))
-        .ok_or_else(|| format!("wrk gave no result: {text}{}", String::from_utf8_lossy(&output.stderr)))?;
-    let result: Value = serde_json::from_str(result)?;
-    let field = |name: &str| result.get(name).and_then(Value::as_f64).ok_or_else(|| format!("wrk says no {name}"));
-    let (requests, bytes, seconds) = (field("requests")?, field("bytes")?, field("micros")? / 1e6);
-    // Heads come on top; answers under way at the end are not counted as requests.
-    if field("errors")? > 0.0 || requests < 1.0 || bytes < requests * size as f64 {
-        return Err(format!("{} failed under load: {result}", edge.name).into());
-    }
-    row.per_second.add(requests / seconds);
-    row.bytes_per_second.add(requests * size as f64 / seconds);
-    row.cpu.add(cpu / requests);
-    row.busy.add(cpu / wall);
-    row.p50.add(field("p50")?);
-    row.p99.add(field("p99")?);
+    let plan = Plan { list, host: None, connections: CONNECTIONS, seconds: SECONDS, size };
+    let load = plan.run(edge).await?;
+    row.per_second.add(load.requests / load.seconds);
+    row.bytes_per_second.add(load.requests * size as f64 / load.seconds);
+    row.cpu.add(load.cpu / load.requests);
+    row.busy.add(load.cpu / load.wall);
+    row.p50.add(load.p50);
+    row.p99.add(load.p99);
     Ok(())
 }
 

@@ -14,6 +14,7 @@ mod plugins;
 mod rig;
 mod seek;
 mod table;
+mod wrk;
 
 use harness::Failure;
 use std::process::{Command, ExitCode};

@@ -1,20 +1,18 @@
 //! What plugins cost: a call by itself, requests behind chains of them, and a guest that spins.
 
 use crate::measure::Samples;
-use crate::rig::{Edge, Meter, Rig, is_installed, put};
+use crate::rig::{Rig, is_installed, put};
 use crate::table::{Table, figure};
+use crate::wrk::Plan;
 use harness::{Failure, Settings};
 use plugin_host::{Host, HostConfig, Plugins, Policy, Request};
 use plugin_kv::{Kv, MemoryBounds};
 use plugin_package::{Hook, Isolation, Spec, Trust};
-use serde_json::Value;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::process::Command;
 
-const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/load/ranges.lua");
 const ROUNDS: usize = 7;
 const SECONDS: u32 = 3;
 const CONNECTIONS: u32 = 32;
@@ -245,7 +243,13 @@ async fn requests(folder: &Path) -> Result<(), Failure> {
         }
         for number in order {
             if let Some((per_second, cpu, p99)) = rows.get_mut(number) {
-                load(&edge, &list, &format!("t{number}.test"), per_second, cpu, p99).await?;
+                let host = format!("t{number}.test");
+                let plan =
+                    Plan { list: &list, host: Some(&host), connections: CONNECTIONS, seconds: SECONDS, size: RANGE };
+                let load = plan.run(&edge).await?;
+                per_second.add(load.requests / load.seconds);
+                cpu.add(load.cpu / load.requests);
+                p99.add(load.p99);
             }
         }
     }
@@ -267,38 +271,5 @@ async fn requests(folder: &Path) -> Result<(), Failure> {
         ]);
     }
     println!("{table}");
-    Ok(())
-}
-
-async fn load(
-    edge: &Edge,
-    list: &Path,
-    host: &str,
-    per_second: &mut Samples,
-    cpu: &mut Samples,
-    p99: &mut Samples,
-) -> Result<(), Failure> {
-    let meter = Meter::start(&edge.pids)?;
-    let output = Command::new("wrk")
-        .args(["-t1", "-c", &CONNECTIONS.to_string(), "-d", &format!("{SECONDS}s"), "-s", SCRIPT])
-        .arg(format!("http://{}/", edge.client.address))
-        .arg("--")
-        .arg(list)
-        .arg(host)
-        .kill_on_drop(true)
-        .output()
-        .await?;
-    let (_, spent) = meter.stop()?;
-    let text = String::from_utf8_lossy(&output.stdout);
-    let result = text.lines().find_map(|line| line.strip_prefix("RESULT ")).ok_or("wrk gave no result")?;
-    let result: Value = serde_json::from_str(result)?;
-    let field = |name: &str| result.get(name).and_then(Value::as_f64).ok_or_else(|| format!("wrk says no {name}"));
-    let (requests, seconds) = (field("requests")?, field("micros")? / 1e6);
-    if field("errors")? > 0.0 || requests < 1.0 || field("bytes")? < requests * RANGE as f64 {
-        return Err(format!("{host} failed under load: {result}").into());
-    }
-    per_second.add(requests / seconds);
-    cpu.add(spent / requests);
-    p99.add(field("p99")?);
     Ok(())
 }

@@ -25,7 +25,7 @@ pub(crate) fn request(identified: &Identified<'_>, chains: [Option<&Chain>; 2], 
         Method::Head => "HEAD",
     };
     request.host = accepted.host.clone();
-    request.path = String::from_utf8_lossy(accepted.uri.path()).into_owned();
+    request.path = lossy(accepted.uri.path());
     request.origin = origin(incoming, &accepted.authority);
     request.target = target(incoming, &accepted.uri);
     request.token_parameters = authorized.tenant.link_parameters.clone();
@@ -93,11 +93,16 @@ fn origin(incoming: &Incoming<'_>, authority: &str) -> String {
 /// Path and query as they were sent; of an absolute target without its host, which the origin names.
 fn target(incoming: &Incoming<'_>, uri: &Uri) -> String {
     if incoming.target.starts_with(b"/") {
-        return String::from_utf8_lossy(incoming.target).into_owned();
+        return lossy(incoming.target);
     }
     let query = String::from_utf8_lossy(uri.query());
     let mark = if query.is_empty() { "" } else { "?" };
     format!("{}{mark}{query}", uri.to_encoded_path())
+}
+
+/// The library's own way looks at each byte, and nearly all text is whole.
+fn lossy(bytes: &[u8]) -> String {
+    std::str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes).into_owned(), str::to_owned)
 }
 
 fn text(value: &HeaderValue) -> Option<&str> {

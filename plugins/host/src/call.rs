@@ -48,8 +48,10 @@ impl Generation {
         check: impl FnOnce(&Self, A::Reply) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
         let start = Instant::now();
-        let asked = Asked { generation: Arc::clone(self), tenant: Arc::clone(tenant), request: request.cloned(), ask };
-        let answer = if self.shared.lane.is_aside() { asked.aside().await } else { asked.here().await };
+        let aside = self.shared.lane.is_aside();
+        let (generation, tenant) = (Arc::clone(self), Arc::clone(tenant));
+        let asked = Asked { generation, tenant, request: request.cloned(), ask, aside };
+        let answer = if aside { asked.aside().await } else { asked.here().await };
         let result = answer.and_then(|(lease, reply)| {
             let checked = check(self, reply)?;
             lease.give_back();
@@ -66,6 +68,8 @@ struct Asked<A> {
     tenant: Arc<str>,
     request: Option<Arc<Request>>,
     ask: A,
+    /// On the thread where nobody waits, so that the clock may be read at the begin too.
+    aside: bool,
 }
 
 /// The instance that answered, to be given back, and what it said.
@@ -91,20 +95,20 @@ impl<A: Ask> Asked<A> {
     async fn aside(self) -> Answer<A::Reply> {
         let generation = Arc::clone(&self.generation);
         generation.shared.counters.aside.fetch_add(1, Relaxed);
-        let Self { tenant, request, ask, .. } = self;
-        let owned = Asked { generation: self.generation, tenant, request, ask: ask.into_owned() };
+        let Self { tenant, request, ask, aside, .. } = self;
+        let owned = Asked { generation: self.generation, tenant, request, ask: ask.into_owned(), aside };
         generation.host.aside.run(owned.here()).await.unwrap_or_else(|error| Err(Failure::Trap(error.to_string())))
     }
 
     async fn run(self, running: &mut bool) -> Answer<A::Reply> {
-        let Self { generation, tenant, request, ask } = self;
+        let Self { generation, tenant, request, ask, aside } = self;
         let pool = generation.pool(&tenant).map_err(Failure::Start)?;
         let mut lease = pool.lease(&generation).await?;
         *running = true;
         let shared = &generation.shared;
         let bytes = usize::try_from(shared.limits.hostcall_bytes).unwrap_or(usize::MAX);
         let Some(instance) = lease.instance() else { return Err(Failure::Busy) };
-        instance.begin(request, bytes.saturating_add(ask.more_bytes()));
+        instance.begin(request, bytes.saturating_add(ask.more_bytes()), aside);
         let answer = ask.put(&instance.guest, &mut instance.store).await;
         let memory = &instance.store.data().memory;
         let (used, refused) = (memory.used, memory.refused);

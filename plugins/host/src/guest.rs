@@ -105,9 +105,13 @@ pub(crate) struct Instance {
 }
 
 impl Instance {
-    /// Makes the call at hand the only one that the guest knows of.
-    pub(crate) fn begin(&mut self, request: Option<Arc<Request>>, hostcall_bytes: usize) {
-        self.store.data_mut().begin(request);
+    /// Makes the call at hand the only one that the guest knows of. `exact`: its time counts from here, and not from its first tick.
+    pub(crate) fn begin(&mut self, request: Option<Arc<Request>>, hostcall_bytes: usize, exact: bool) {
+        let state = self.store.data_mut();
+        state.begin(request);
+        if exact {
+            state.running.go_on();
+        }
         self.store.set_hostcall_fuel(hostcall_bytes);
         self.store.set_epoch_deadline(1);
         self.calls = self.calls.saturating_add(1);

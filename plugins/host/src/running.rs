@@ -13,8 +13,8 @@ use std::time::Duration;
 
 /// Running time of the call at hand.
 ///
-/// What comes before a call's first tick or store operation is not measured, as reading the clock would cost more than most calls
-/// do: that is a tick, or a single operation that takes longer.
+/// On a request's thread, what comes before a call's first tick or store operation is not measured, as reading the clock would cost
+/// more than most calls do: that is a tick, or a single operation that takes longer.
 #[derive(Debug, Default)]
 pub(crate) struct Running {
     used: Duration,
