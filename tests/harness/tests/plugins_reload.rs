@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 const VIEWERS: usize = 4;
 /// Reloads after which memory is taken for settled.
-const SETTLED: u64 = 200;
+const SETTLED: u64 = 400;
 /// Reloads of the soak, those before included.
 const SOAK: u64 = SETTLED + 1_000;
 /// Every so many reloads the plugin that ships changes too: it costs more to compile.
