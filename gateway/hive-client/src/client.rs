@@ -130,7 +130,7 @@ impl Shared {
     }
 
     fn request(&self, method: Method, media: MediaId) -> Result<Request<Empty<Bytes>>, TryError> {
-        let path = MediaPath { chat_id: media.chat_id, message_id: media.message_id }.to_path();
+        let path = MediaPath::Message { chat_id: media.chat_id, message_id: media.message_id }.to_path();
         Request::builder()
             .method(method)
             .uri(format!("http://hive{path}"))

@@ -71,17 +71,18 @@ impl Face {
             return Err(Fault::BadRequest.into());
         }
         Span::current().record("media", tracing::field::display(asked.media.to_path()));
-        let message = MessageRef { chat_id: asked.media.chat_id, message_id: asked.media.message_id };
+        let MediaPath::Message { chat_id, message_id } = asked.media else { return Err(Fault::NotFound.into()) };
+        let message = MessageRef { chat_id, message_id };
         let freshness = if asked.no_cache { Freshness::Now } else { Freshness::Recent };
         if asked.head {
             let location = self.pool.describe(message, freshness).await.map_err(refused)?;
             let (entity, range) = accept(&asked, &location)?;
-            return head_of(asked.media, &entity, &range, None).map(|head| head.map(|()| Body::empty()));
+            return head_of(message, &entity, &range, None).map(|head| head.map(|()| Body::empty()));
         }
         let opened = self.pool.open(message, freshness).await.map_err(refused)?;
         let (entity, range) = accept(&asked, opened.location())?;
         let partial = asked.range.map(|range| ContentRange { first: range.first, last: range.last, size: entity.size });
-        let head = head_of(asked.media, &entity, &range, partial)?;
+        let head = head_of(message, &entity, &range, partial)?;
         let length = range.end - range.start;
         let mut body = opened.read(range);
         // Nothing is promised before the first bytes are here: until then a fault is an answer, afterwards it is a broken body.
@@ -119,7 +120,7 @@ fn accept(asked: &MediaRequest, location: &Location) -> Result<(Entity, Range<u6
 }
 
 fn head_of(
-    media: MediaPath,
+    message: MessageRef,
     entity: &Entity,
     range: &Range<u64>,
     partial: Option<ContentRange>,
@@ -131,8 +132,8 @@ fn head_of(
         tracing::error!(%error, "an entity outside the contract");
         Refusal::from(Fault::UpstreamReset)
     })?;
-    headers.insert(CHAT, HeaderValue::from(media.chat_id));
-    headers.insert(MESSAGE, HeaderValue::from(media.message_id));
+    headers.insert(CHAT, HeaderValue::from(message.chat_id));
+    headers.insert(MESSAGE, HeaderValue::from(message.message_id));
     headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     headers.insert(CONTENT_LENGTH, HeaderValue::from(range.end - range.start));
     if let Some(value) = partial.and_then(|partial| HeaderValue::try_from(partial.to_string()).ok()) {
