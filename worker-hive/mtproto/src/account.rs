@@ -9,6 +9,7 @@ use crate::locate::Sweep;
 use crate::media::Location;
 use crate::revoked::Revoked;
 use crate::schema::StoreError;
+use crate::setting::Setting;
 use crate::slots::Slot;
 use crate::store::{AccountInfo, AccountStore};
 use bytes::Bytes;
@@ -80,6 +81,12 @@ impl Account {
     #[must_use]
     pub fn info(&self) -> AccountInfo {
         self.store.info()
+    }
+
+    /// What the operator set for this session, as its file said when it was opened.
+    #[must_use]
+    pub fn setting(&self, setting: Setting) -> Option<String> {
+        self.store.setting(setting)
     }
 
     /// True when Telegram said that the account is a premium one.

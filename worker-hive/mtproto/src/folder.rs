@@ -1,8 +1,11 @@
 //! The folder that holds the session files.
 
-use crate::schema::StoreError;
+use crate::key::StoreKey;
+use crate::rows;
+use crate::schema::{self, StoreError};
 use crate::seed::{SessionSeed, is_account_name};
-use crate::store::{AccountInfo, AccountStore};
+use crate::setting::Setting;
+use crate::store::{self, AccountInfo, AccountStore};
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -15,6 +18,7 @@ const LOCK: &str = "lock";
 #[derive(Clone, Debug)]
 pub struct SessionFolder {
     path: PathBuf,
+    key: Option<StoreKey>,
 }
 
 /// Keeps other runs off a [`SessionFolder`] as long as it lives.
@@ -31,7 +35,14 @@ impl SessionFolder {
     /// [`StoreError::Io`] when it can't be made or is no folder.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
-        Ok(Self { path: path.to_owned() })
+        Ok(Self { path: path.to_owned(), key: None })
+    }
+
+    /// The same folder with the key that its files are encrypted with. New files are encrypted from the start, plain ones when
+    /// they are first run; without a key (`None`) plain ones stay plain.
+    #[must_use]
+    pub fn with_key(self, key: Option<StoreKey>) -> Self {
+        Self { key, ..self }
     }
 
     /// Takes the folder for a run, until the guard is dropped or the process ends, however it ends.
@@ -87,7 +98,7 @@ impl SessionFolder {
                 _ => {}
             }
         }
-        AccountStore::create(&partial, seed)?;
+        AccountStore::create(&partial, seed, self.key.as_ref())?;
         match fs::hard_link(&partial, &path) {
             Ok(()) => Ok(fs::remove_file(&partial)?),
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
@@ -103,11 +114,88 @@ impl SessionFolder {
     /// # Errors
     /// [`StoreError`] when the file is missing, foreign or damaged.
     pub fn describe(&self, account: &str) -> Result<AccountInfo, StoreError> {
-        Ok(self.open_store(account)?.info())
+        Ok(AccountStore::peek(&self.existing(account)?, account, self.key.as_ref())?.info())
+    }
+
+    /// Reads what the operator set for a session; nothing where the hive's own settings hold.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the file is missing, foreign, damaged, or encrypted with another key.
+    pub fn setting(&self, account: &str, setting: Setting) -> Result<Option<String>, StoreError> {
+        store::with_settings(&self.existing(account)?, self.key.as_ref(), |file, seal| {
+            rows::read_setting(file, seal, setting.name())
+        })
+    }
+
+    /// Sets something for a session, or takes it back. A hive that runs the session sees it by [`SessionFolder::setting`].
+    ///
+    /// # Errors
+    /// As [`SessionFolder::setting`].
+    pub fn set_setting(&self, account: &str, setting: Setting, value: Option<&str>) -> Result<(), StoreError> {
+        store::with_settings(&self.existing(account)?, self.key.as_ref(), |file, seal| {
+            Ok(rows::write_setting(file, seal, setting.name(), value)?)
+        })
+    }
+
+    /// Encrypts every session with `key` from now on, whether it was plain, encrypted with this folder's key, or with `key`
+    /// already: so it can be begun again after a crash. Returns the sessions that changed.
+    ///
+    /// # Errors
+    /// [`StoreError`] of the first session that can't be changed, by its name.
+    pub fn change_key(&self, _lock: &FolderLock, key: &StoreKey) -> Result<Vec<String>, (String, StoreError)> {
+        let mut changed = Vec::new();
+        for account in self.accounts().map_err(|error| (String::new(), error))? {
+            match self.change_one(&account, key) {
+                Ok(true) => changed.push(account),
+                Ok(false) => {}
+                Err(error) => return Err((account, error)),
+            }
+        }
+        Ok(changed)
+    }
+
+    fn change_one(&self, account: &str, key: &StoreKey) -> Result<bool, StoreError> {
+        let mut file = schema::open(&self.existing(account)?)?;
+        let done = match rows::seal_of(&file, Some(key)) {
+            Ok(seal) => seal.is_some(),
+            Err(StoreError::WrongKey) => false,
+            Err(error) => return Err(error),
+        };
+        if !done {
+            rows::reseal(&mut file, self.key.as_ref(), key)?;
+        }
+        rows::scrub(&file)?;
+        Ok(!done)
+    }
+
+    /// Deletes a session's file.
+    ///
+    /// # Errors
+    /// [`StoreError::Busy`] while a hive runs the session, after a wait of some seconds; [`StoreError`] when it is missing.
+    pub fn remove(&self, account: &str) -> Result<(), StoreError> {
+        let path = self.existing(account)?;
+        let file = schema::open(&path)?;
+        // SQLite leaves the journal mode alone as long as anybody else has the file open, and takes the journal away otherwise.
+        match file.pragma_update_and_check(None, "journal_mode", "DELETE", |row| row.get::<_, String>(0)) {
+            Ok(mode) if mode == "delete" => {}
+            Ok(_) => return Err(StoreError::Busy),
+            Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy) => {
+                return Err(StoreError::Busy);
+            }
+            Err(error) => return Err(error.into()),
+        }
+        drop(file);
+        Ok(fs::remove_file(path)?)
     }
 
     pub(crate) fn open_store(&self, account: &str) -> Result<AccountStore, StoreError> {
-        AccountStore::open(&self.file(account), account)
+        AccountStore::open(&self.existing(account)?, account, self.key.as_ref())
+    }
+
+    fn existing(&self, account: &str) -> Result<PathBuf, StoreError> {
+        let path = self.file(account);
+        // Also of a name that would lead out of the folder.
+        if is_account_name(account) && path.exists() { Ok(path) } else { Err(StoreError::Missing(account.to_owned())) }
     }
 
     fn file(&self, account: &str) -> PathBuf {
@@ -120,6 +208,7 @@ mod tests {
     use super::SessionFolder;
     use crate::schema::StoreError;
     use crate::seed::SessionSeed;
+    use crate::setting::Setting;
     use crate::store::PeerRecord;
     use std::os::unix::fs::PermissionsExt;
 
@@ -161,6 +250,23 @@ mod tests {
         assert!(!folder.path().join("sessions/one.session-wal").exists());
     }
 
+    #[test]
+    fn settings_are_kept_whoever_has_the_file_open() {
+        let folder = tempfile::tempdir().unwrap();
+        let sessions = SessionFolder::open(folder.path()).unwrap();
+        sessions.import(&seed()).unwrap();
+        let store = sessions.open_store("one").unwrap();
+        assert_eq!(sessions.setting("one", Setting::Route).unwrap(), None);
+        sessions.set_setting("one", Setting::Route, Some("socks5://127.0.0.1:1080")).unwrap();
+        sessions.set_setting("one", Setting::Disabled, Some("1")).unwrap();
+        assert_eq!(sessions.setting("one", Setting::Route).unwrap().unwrap(), "socks5://127.0.0.1:1080");
+        assert!(sessions.describe("one").unwrap().disabled && store.setting(Setting::Disabled).is_none());
+        sessions.set_setting("one", Setting::Disabled, None).unwrap();
+        assert!(!sessions.describe("one").unwrap().disabled);
+        assert!(matches!(sessions.set_setting("two", Setting::Route, None), Err(StoreError::Missing(_))));
+        assert!(matches!(sessions.setting("../one", Setting::Route), Err(StoreError::Missing(_))));
+    }
+
     #[tokio::test]
     async fn a_login_is_not_lost_to_another_key() {
         let folder = tempfile::tempdir().unwrap();
@@ -194,6 +300,6 @@ mod tests {
         let other = rusqlite::Connection::open(folder.path().join("other.session")).unwrap();
         other.execute_batch("CREATE TABLE t (x)").unwrap();
         assert!(matches!(sessions.describe("other"), Err(StoreError::Foreign)));
-        assert!(matches!(sessions.describe("missing"), Err(StoreError::Sqlite(_))));
+        assert!(matches!(sessions.describe("missing"), Err(StoreError::Missing(_))));
     }
 }

@@ -9,6 +9,7 @@
 //! data-centre has Telegram's own address, an unnamed key is made when it is needed. The home data-centre's key must be there. Keys
 //! that aren't named here are ignored. A file may hold an array of such objects.
 
+use crate::store::PeerRecord;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -28,6 +29,7 @@ pub struct SessionSeed {
     pub api_id: i32,
     pub(crate) dcs: Vec<(i32, SocketAddr)>,
     pub(crate) auth_keys: Vec<(i32, [u8; 256])>,
+    pub(crate) peers: Vec<(i64, PeerRecord)>,
 }
 
 /// The text is no session in the import format.
@@ -123,6 +125,7 @@ impl SessionSeed {
             api_id: raw.api_id,
             dcs: raw.dcs.iter().map(|dc| (dc.id, SocketAddr::new(dc.ip, dc.port))).collect(),
             auth_keys,
+            peers: Vec::new(),
         })
     }
 }

@@ -185,6 +185,9 @@ mod tests {
             home_dc: 2,
             authorized_dcs: vec![2, 4],
             peers: 12,
+            disabled: false,
+            encrypted: false,
+            key_id: 9,
         };
         let text = table(&[info]);
         let lines: Vec<&str> = text.lines().collect();
