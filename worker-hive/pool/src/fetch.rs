@@ -60,11 +60,10 @@ impl<S: Source> Transfer<S> {
             }
             let session = lease.session();
             let mut found = self.pool.locate(session, self.message, Freshness::Any).await;
-            if matches!(&found, Ok(location) if location.identity != self.identity)
-                && looked_again != Some(session.index)
+            if matches!(&found, Ok(location) if location.identity != self.identity) && looked_again != Some(session.id)
             {
                 // What this session remembers may be older than the stream.
-                looked_again = Some(session.index);
+                looked_again = Some(session.id);
                 found = self.pool.locate(session, self.message, Freshness::Now).await;
             }
             let location = match found {

@@ -27,5 +27,6 @@ pub use body::Body;
 pub use fault::PoolFault;
 pub use locations::Freshness;
 pub use pool::{Opened, Pool, PoolConfig};
+pub use session::SessionId;
 pub use source::Source;
 pub use stats::SessionReport;

@@ -5,7 +5,7 @@ use crate::fault::PoolFault;
 use crate::health::{Choice, choose};
 use crate::locations::{Found, Freshness, Locations};
 use crate::search::Search;
-use crate::session::{Lease, Session};
+use crate::session::{Lease, Session, SessionId};
 use crate::source::Source;
 use crate::stats::SessionReport;
 use futures_util::FutureExt;
@@ -68,29 +68,38 @@ impl Default for PoolConfig {
 
 pub(crate) struct Inner<S> {
     pub(crate) config: PoolConfig,
-    pub(crate) sessions: Vec<Arc<Session<S>>>,
     locations: Arc<Locations>,
     /// Held while choosing and taking, so that two streams can't both take a session's last place.
-    turn: Mutex<usize>,
+    members: Mutex<Members<S>>,
     /// Chunks that streams may hold beyond one each.
     pub(crate) buffer: Arc<Semaphore>,
     /// Told once for each stream that ends.
     pub(crate) freed: Arc<Notify>,
 }
 
+struct Members<S> {
+    sessions: Vec<Arc<Session<S>>>,
+    next_id: u64,
+    turn: usize,
+}
+
 impl<S: Source> Inner<S> {
+    pub(crate) fn sessions(&self) -> Vec<Arc<Session<S>>> {
+        self.members.lock().sessions.clone()
+    }
+
     pub(crate) fn lease(
         &self,
         now: Instant,
         cap: usize,
-        eligible: impl Fn(usize) -> bool,
+        eligible: impl Fn(SessionId) -> bool,
     ) -> Result<Arc<Lease<S>>, Choice> {
-        let mut turn = self.turn.lock();
-        let candidates: Vec<_> = self.sessions.iter().map(|s| s.candidate(cap, eligible(s.index))).collect();
-        match choose(&candidates, now, *turn) {
+        let mut members = self.members.lock();
+        let candidates: Vec<_> = members.sessions.iter().map(|s| s.candidate(cap, eligible(s.id))).collect();
+        match choose(&candidates, now, members.turn) {
             Choice::Take(index) => {
-                *turn = turn.wrapping_add(1);
-                Ok(Arc::new(Lease::take(&self.sessions[index], &self.freed)))
+                members.turn = members.turn.wrapping_add(1);
+                Ok(Arc::new(Lease::take(&members.sessions[index], &self.freed)))
             }
             other => Err(other),
         }
@@ -101,11 +110,11 @@ impl<S: Source> Inner<S> {
             let session = Arc::clone(session);
             async move { session.locate(message).await }.in_current_span().boxed()
         };
-        self.locations.get(session.index, message, fresh, ask).await
+        self.locations.get(session.id, message, fresh, ask).await
     }
 
     pub(crate) fn moved(&self, session: &Session<S>, message: MessageRef, from: &Location, dc: i32) {
-        self.locations.moved(session.index, message, from, dc);
+        self.locations.moved(session.id, message, from, dc);
     }
 
     pub(crate) fn absent(&self, message: MessageRef) -> PoolFault {
@@ -125,17 +134,15 @@ impl<S> Clone for Pool<S> {
 }
 
 impl<S: Source> Pool<S> {
-    /// A pool over these sessions.
+    /// An empty pool; sessions come and go with [`Pool::add`] and [`Pool::remove`].
     #[must_use]
-    pub fn new(sources: Vec<Arc<S>>, config: PoolConfig) -> Self {
-        let sessions = sources.into_iter().enumerate().map(|(index, source)| Arc::new(Session::new(index, source)));
+    pub fn new(config: PoolConfig) -> Self {
         let locations = Locations::new(config.location_ttl, config.negative_ttl, KNOWN_LOCATIONS);
         let chunk = usize::try_from(config.chunk.max(1)).unwrap_or(usize::MAX);
         let buffer = Arc::new(Semaphore::new((config.buffer / chunk).min(Semaphore::MAX_PERMITS)));
         let inner = Inner {
-            sessions: sessions.collect(),
             locations: Arc::new(locations),
-            turn: Mutex::new(0),
+            members: Mutex::new(Members { sessions: Vec::new(), next_id: 0, turn: 0 }),
             buffer,
             freed: Arc::default(),
             config,
@@ -182,19 +189,60 @@ impl<S: Source> Pool<S> {
         timeout_at(deadline, find).await.unwrap_or(Err(PoolFault::Timeout))
     }
 
-    /// Takes note of a fault that a session met in a call outside the pool. `index` is the session's place among those that the
-    /// pool was made of; others are passed over.
-    pub fn note(&self, index: usize, fault: &CallFault) {
-        if let Some(session) = self.inner.sessions.get(index) {
+    /// Takes a session in: streams may be given to it at once.
+    pub fn add(&self, source: Arc<S>) -> SessionId {
+        let mut members = self.inner.members.lock();
+        let id = SessionId(members.next_id);
+        members.next_id += 1;
+        members.sessions.push(Arc::new(Session::new(id, source)));
+        drop(members);
+        // Somebody may wait for a place since before.
+        self.inner.freed.notify_waiters();
+        id
+    }
+
+    /// Takes a session out, from this call on: no stream is given to it, no call begins on it, and the streams on it move to others
+    /// with their next chunk. The future resolves when its last call is done; then the pool holds the source no more. Dropping the
+    /// future takes nothing back. An id that left already resolves at once.
+    pub fn remove(&self, id: SessionId) -> impl Future<Output = ()> + Send + use<S> {
+        let session = self.take_out(id, false);
+        async move {
+            if let Some(session) = session {
+                session.left().await;
+            }
+        }
+    }
+
+    /// As [`Pool::remove`], for a session that must not be used a moment longer: chunks under way move to others at once.
+    pub fn cut(&self, id: SessionId) {
+        self.take_out(id, true);
+    }
+
+    fn take_out(&self, id: SessionId, cut: bool) -> Option<Arc<Session<S>>> {
+        let mut members = self.inner.members.lock();
+        let at = members.sessions.iter().position(|session| session.id == id)?;
+        let session = members.sessions.remove(at);
+        drop(members);
+        session.leave(cut);
+        self.inner.locations.forget(id);
+        // Whoever waits for a place on it looks again, and may find that nobody is left.
+        self.inner.freed.notify_waiters();
+        Some(session)
+    }
+
+    /// Takes note of a fault that a session met in a call outside the pool; of one that left, nothing.
+    pub fn note(&self, id: SessionId, fault: &CallFault) {
+        let sessions = self.inner.sessions();
+        if let Some(session) = sessions.iter().find(|session| session.id == id) {
             session.note(fault);
         }
     }
 
-    /// Every session as it stands, in a fixed order.
+    /// Every session as it stands, in the order in which they came.
     #[must_use]
     pub fn report(&self) -> Vec<SessionReport> {
         let now = Instant::now();
-        self.inner.sessions.iter().map(|session| session.report(now)).collect()
+        self.inner.sessions().iter().map(|session| session.report(now)).collect()
     }
 }
 

@@ -4,9 +4,10 @@ use crate::fault::PoolFault;
 use crate::health::Choice;
 use crate::pool::Inner;
 use crate::retry::Retry;
-use crate::session::Lease;
+use crate::session::{Lease, Session, SessionId};
 use crate::source::Source;
 use mtproto::{CallFault, LocateFault, MessageRef};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -28,9 +29,9 @@ pub(crate) struct Search<'a, S> {
     message: MessageRef,
     retry: Retry,
     /// Failed in this round; asked again in the next.
-    avoid: Vec<bool>,
+    avoid: HashSet<SessionId>,
     /// Looked and can't see it.
-    unseen: Vec<Option<Unseen>>,
+    unseen: HashMap<SessionId, Unseen>,
     cap: usize,
     /// When waiting for a free session ends.
     give_up: Instant,
@@ -40,15 +41,14 @@ pub(crate) struct Search<'a, S> {
 impl<'a, S: Source> Search<'a, S> {
     /// `cap` is how many streams a session may carry to be taken; the whole search is over by `deadline`.
     pub(crate) fn new(pool: &'a Arc<Inner<S>>, message: MessageRef, cap: usize, deadline: Instant) -> Self {
-        let count = pool.sessions.len();
         Self {
             pool,
             message,
             cap,
             give_up: Instant::now() + pool.config.admission,
             retry: Retry::new(deadline),
-            avoid: vec![false; count],
-            unseen: vec![None; count],
+            avoid: HashSet::new(),
+            unseen: HashMap::new(),
             failures: 0,
         }
     }
@@ -61,13 +61,13 @@ impl<'a, S: Source> Search<'a, S> {
             if let Some(lease) = prefer.filter(|lease| self.may_ask(lease, now)) {
                 return Ok(Arc::clone(lease));
             }
-            let tried = self.avoid.contains(&true);
-            match self.pool.lease(now, self.cap, |index| !self.avoid[index] && self.unseen[index].is_none()) {
+            let tried = !self.avoid.is_empty();
+            match self.pool.lease(now, self.cap, |id| !self.avoid.contains(&id) && !self.unseen.contains_key(&id)) {
                 Ok(lease) => return Ok(lease),
                 // Everybody else was tried: a pause, then all over again.
                 Err(_) if tried => {
-                    let revived = self.avoid.iter().zip(&self.unseen).any(|(avoid, unseen)| *avoid && unseen.is_none());
-                    self.avoid.fill(false);
+                    let revived = self.avoid.iter().any(|id| !self.unseen.contains_key(id));
+                    self.avoid.clear();
                     if revived {
                         self.pause(now, prefer).await?;
                     }
@@ -86,9 +86,10 @@ impl<'a, S: Source> Search<'a, S> {
     /// see the chat, and what is told to be absent is forgotten by whoever asks. Once some session saw the chat, its word on what
     /// is in it is enough.
     fn verdict(&self) -> PoolFault {
-        if self.unseen.contains(&Some(Unseen::NoMessage)) {
+        let looked = |session: &Arc<Session<S>>| self.unseen.contains_key(&session.id);
+        if self.unseen.values().any(|unseen| *unseen == Unseen::NoMessage) {
             self.pool.absent(self.message)
-        } else if self.unseen.contains(&None) || self.unseen.is_empty() {
+        } else if self.unseen.is_empty() || !self.pool.sessions().iter().all(looked) {
             PoolFault::NoSession { retry_after: None }
         } else {
             PoolFault::NotFound
@@ -98,12 +99,11 @@ impl<'a, S: Source> Search<'a, S> {
     /// After a round in which every session failed. A rest is not a reason to pause: it is waited for, or told.
     async fn pause(&mut self, now: Instant, prefer: Option<&Arc<Lease<S>>>) -> Result<(), PoolFault> {
         let rests = |lease: &Arc<Lease<S>>| lease.session().health().resting_until(now).is_some();
-        let all_rest = self
-            .pool
-            .sessions
+        let sessions = self.pool.sessions();
+        let all_rest = sessions
             .iter()
             .all(|session| session.health().is_banned() || session.health().resting_until(now).is_some());
-        if all_rest || (self.pool.sessions.len() == 1 && prefer.is_some_and(rests)) {
+        if all_rest || (sessions.len() == 1 && prefer.is_some_and(rests)) {
             return Ok(());
         }
         let pause = self.retry.pause(now, rand::random())?;
@@ -127,8 +127,9 @@ impl<'a, S: Source> Search<'a, S> {
     fn may_ask(&self, lease: &Arc<Lease<S>>, now: Instant) -> bool {
         let session = lease.session();
         let health = session.health();
-        !self.avoid[session.index]
-            && self.unseen[session.index].is_none()
+        !self.avoid.contains(&session.id)
+            && !self.unseen.contains_key(&session.id)
+            && !session.has_left()
             && !health.is_banned()
             && health.resting_until(now).is_none()
     }
@@ -140,13 +141,13 @@ impl<'a, S: Source> Search<'a, S> {
             LocateFault::NoMessage | LocateFault::NoDocument => Unseen::NoMessage,
             LocateFault::Call(fault) => return self.failed(lease, fault),
         };
-        self.unseen[lease.session().index] = Some(unseen);
+        self.unseen.insert(lease.session().id, unseen);
     }
 
     /// The session's call failed.
     pub(crate) fn failed(&mut self, lease: &Arc<Lease<S>>, fault: &CallFault) {
         self.failures += 1;
-        self.avoid[lease.session().index] = true;
+        self.avoid.insert(lease.session().id);
         if !matches!(fault, CallFault::Flood { .. }) {
             self.retry.failed(fault);
         }

@@ -1,5 +1,6 @@
 //! What the pool counts.
 
+use crate::session::SessionId;
 use mtproto::CallFault;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -41,6 +42,8 @@ impl Counters {
 /// A session as it stands, for metrics and people.
 #[derive(Clone, Debug)]
 pub struct SessionReport {
+    /// The session's id in the pool.
+    pub id: SessionId,
     /// The session's name.
     pub name: String,
     /// True for a premium account.

@@ -69,7 +69,11 @@ impl Source for Told {
 }
 
 fn pool(sessions: &[&Arc<Told>]) -> Pool<Told> {
-    Pool::new(sessions.iter().map(|session| Arc::clone(session)).collect(), PoolConfig::default())
+    let pool = Pool::new(PoolConfig::default());
+    for session in sessions {
+        pool.add(Arc::clone(session));
+    }
+    pool
 }
 
 async fn describe(pool: &Pool<Told>) -> Result<String, PoolFault> {
@@ -198,7 +202,8 @@ async fn looking_up_and_the_first_bytes_share_one_deadline() {
     }
     for (lookup, chunk) in [(1, 5), (14, 5), (14, 600), (600, 1)] {
         let slow = Arc::new(Slow(Duration::from_secs(lookup), Duration::from_secs(chunk)));
-        let (pool, started) = (Pool::new(vec![slow], PoolConfig::default()), tokio::time::Instant::now());
+        let (pool, started) = (Pool::new(PoolConfig::default()), tokio::time::Instant::now());
+        pool.add(slow);
         let ask = async { pool.open(MESSAGE, Freshness::Recent).await?.read(0..SIZE).prime().await };
         assert_eq!(ask.await, Err(PoolFault::Timeout));
         assert!(started.elapsed() <= Duration::from_secs(16), "{:?}", started.elapsed());

@@ -57,7 +57,9 @@ impl Source for Scrambled {
 
 fn pool(source: Scrambled, config: PoolConfig) -> (Pool<Scrambled>, Arc<Scrambled>) {
     let source = Arc::new(source);
-    (Pool::new(vec![Arc::clone(&source)], config), source)
+    let pool = Pool::new(config);
+    pool.add(Arc::clone(&source));
+    (pool, source)
 }
 
 #[tokio::test(start_paused = true)]

@@ -8,7 +8,7 @@ use crate::options::HiveOptions;
 use axum::Router;
 use config::ListenAddress;
 use mtproto::{Account, CallFault, FolderLock, SessionFolder, StoreError};
-use pool::Pool;
+use pool::{Pool, SessionId};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -93,7 +93,7 @@ impl Hive {
             return Err(HiveError::NoSessions);
         }
         let metrics = Arc::new(Metrics::new()?);
-        let pool = Pool::new(accounts.clone(), options.pool);
+        let pool = Pool::new(options.pool);
         let address =
             listener.address().map_err(|source| HiveError::Listen { address: options.listen.to_string(), source })?;
         let admin = admin_listener.tcp_address();
@@ -111,8 +111,9 @@ impl Hive {
         tasks.spawn(listener.serve(router, stop.clone(), cut.clone(), options.drain));
         tasks.spawn(admin_listener.serve(operator, stop.clone(), CancellationToken::new(), ADMIN_DRAIN));
         let mut background = JoinSet::new();
-        for (index, account) in accounts.iter().enumerate() {
-            background.spawn(bring_up(Arc::clone(account), index, pool.clone()));
+        for account in &accounts {
+            let id = pool.add(Arc::clone(account));
+            background.spawn(bring_up(Arc::clone(account), id, pool.clone()));
         }
         Ok(Self { address, admin, accounts, stop, cut, tasks, background, _lock: lock })
     }
@@ -153,7 +154,7 @@ impl Hive {
 }
 
 /// Tries until the account is known: only then is its kind certain and are a user's chats learned.
-async fn bring_up(account: Arc<Account>, index: usize, pool: Pool<Account>) {
+async fn bring_up(account: Arc<Account>, id: SessionId, pool: Pool<Account>) {
     let mut pause = BRING_UP_FIRST;
     loop {
         match account.bring_up().await {
@@ -171,7 +172,7 @@ async fn bring_up(account: Arc<Account>, index: usize, pool: Pool<Account>) {
             }
             Err(fault @ CallFault::Banned(_)) => {
                 // The pool says so in the log, once, and asks it no more.
-                pool.note(index, &fault);
+                pool.note(id, &fault);
                 return;
             }
             Err(CallFault::Flood { seconds, .. }) => {
