@@ -8,10 +8,12 @@ use crate::link::LinkOwner;
 use crate::locate::Sweep;
 use crate::media::Location;
 use crate::revoked::Revoked;
+use crate::route::Route;
 use crate::schema::StoreError;
 use crate::setting::Setting;
 use crate::slots::Slot;
 use crate::store::{AccountInfo, AccountStore};
+use crate::tally::Connections;
 use bytes::Bytes;
 use grammers_mtsender::InvocationError;
 use grammers_tl_types::{Deserializable, Identifiable, RemoteCall, enums, functions, types};
@@ -37,6 +39,7 @@ pub struct Account {
     pub(crate) sweep: Arc<tokio::sync::Mutex<Sweep>>,
     rest: Mutex<Option<Rest>>,
     revoked: Arc<Revoked>,
+    route: Route,
 }
 
 /// Telegram told the account to wait.
@@ -53,6 +56,11 @@ impl Account {
     /// [`StoreError`] when the session file is missing, foreign or damaged.
     pub fn open(folder: &SessionFolder, account: &str, config: Arc<ClientConfig>) -> Result<Arc<Self>, StoreError> {
         let store = Arc::new(folder.open_store(account)?);
+        let route = match store.setting(Setting::Route) {
+            // Going another way than the operator said is worse than not going.
+            Some(text) => Route::parse(&text).map_err(StoreError::Route)?,
+            None => config.route.clone(),
+        };
         let this = Arc::new_cyclic(|me| Self {
             me: Weak::clone(me),
             name: account.to_owned(),
@@ -62,6 +70,7 @@ impl Account {
             sweep: Arc::default(),
             rest: Mutex::default(),
             revoked: Arc::default(),
+            route,
         });
         let info = this.store.info();
         // Every data-centre that was of use before is of use again: warm it before the first viewer asks.
@@ -87,6 +96,21 @@ impl Account {
     #[must_use]
     pub fn setting(&self, setting: Setting) -> Option<String> {
         self.store.setting(setting)
+    }
+
+    /// The way its connections take. Shows no credentials.
+    #[must_use]
+    pub fn route(&self) -> &Route {
+        &self.route
+    }
+
+    /// Its connections by data-centre, sorted by the data-centre's number.
+    #[must_use]
+    pub fn connections(&self) -> Vec<Connections> {
+        let datacentres: Vec<_> = self.datacentres.lock().values().map(Arc::clone).collect();
+        let mut connections: Vec<_> = datacentres.iter().map(|datacentre| datacentre.connections()).collect();
+        connections.sort_by_key(|connections| connections.dc);
+        connections
     }
 
     /// True when Telegram said that the account is a premium one.
@@ -248,7 +272,10 @@ impl Account {
                 config: Arc::clone(&self.config),
                 key_lock: Arc::default(),
                 revoked: Arc::clone(&self.revoked),
+                route: self.route.clone(),
                 changed: Arc::new(changed),
+                crowded: Arc::new(watch::Sender::new(Instant::now())),
+                tally: Arc::default(),
             };
             Arc::new(Datacentre::start(&owner, observe))
         }))

@@ -1,5 +1,6 @@
 //! What the client must be told.
 
+use crate::route::Route;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -23,6 +24,12 @@ pub struct ClientConfig {
     pub reconnect_first: Duration,
     /// Longest pause between two connects.
     pub reconnect_last: Duration,
+    /// How Telegram is reached, unless a session has a route of its own.
+    pub route: Route,
+    /// A connection is pinged this often. One that answers nothing within `call_timeout` after a ping is given up.
+    pub keep_alive: Duration,
+    /// Connections to a data-centre that were not needed for this long, as one was enough, are closed; one stays.
+    pub idle: Duration,
     /// What Telegram shows in the account's list of devices.
     pub device_model: String,
     /// As above, the operating system.
@@ -43,6 +50,9 @@ impl Default for ClientConfig {
             call_timeout: Duration::from_secs(10),
             reconnect_first: Duration::from_millis(100),
             reconnect_last: Duration::from_secs(15),
+            route: Route::direct(),
+            keep_alive: Duration::from_secs(30),
+            idle: Duration::from_secs(600),
             device_model: "Server".to_owned(),
             system_version: "Linux".to_owned(),
             app_version: env!("CARGO_PKG_VERSION").to_owned(),

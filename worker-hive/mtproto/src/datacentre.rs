@@ -3,6 +3,7 @@
 use crate::fault::CallFault;
 use crate::link::{Link, LinkOwner, LinkState, Ready};
 use crate::slots::{Slot, Slots};
+use crate::tally::{Connections, Tally};
 use grammers_tl_types::RemoteCall;
 use grammers_tl_types::functions::auth::ImportAuthorization;
 use std::sync::Arc;
@@ -18,6 +19,9 @@ const STAGGER: Duration = Duration::from_millis(50);
 pub(crate) struct Datacentre {
     links: Vec<Link>,
     changed: watch::Receiver<u64>,
+    crowded: Arc<watch::Sender<Instant>>,
+    tally: Arc<Tally>,
+    dc: i32,
     turn: AtomicUsize,
     slots: Arc<Slots>,
     /// Guards export and import of the authorization: Telegram limits both.
@@ -42,11 +46,15 @@ impl Datacentre {
             // The first connects at once for the first caller; the rest spread out, as many accounts may start together.
             links: (0..connections)
                 .map(|n| {
-                    Link::start(owner.clone(), if n == 0 { Duration::ZERO } else { STAGGER.mul_f64(rand::random()) })
+                    let delay = if n == 0 { Duration::ZERO } else { STAGGER.mul_f64(rand::random()) };
+                    Link::start(owner.clone(), delay, n > 0)
                 })
                 .collect(),
             slots: Arc::new(Slots::new(connections, owner.config.call_timeout)),
             changed,
+            crowded: Arc::clone(&owner.crowded),
+            tally: Arc::clone(&owner.tally),
+            dc: owner.dc,
             turn: AtomicUsize::new(0),
             gate: Arc::default(),
             imports: AtomicU64::new(0),
@@ -68,6 +76,20 @@ impl Datacentre {
     /// Waits for this chunk's turn.
     pub(crate) async fn slot(&self) -> Result<Slot, CallFault> {
         self.slots.take().await.ok_or(CallFault::Timeout)
+    }
+
+    /// How its connections are, and how they were.
+    pub(crate) fn connections(&self) -> Connections {
+        let mut connections = self.tally.counts(self.dc);
+        for link in &self.links {
+            *match link.state() {
+                LinkState::Ready(_) => &mut connections.open,
+                LinkState::Connecting => &mut connections.connecting,
+                LinkState::Down(_) => &mut connections.down,
+                LinkState::Idle => &mut connections.idle,
+            } += 1;
+        }
+        connections
     }
 
     /// Calls that were sent and not answered yet.
@@ -97,6 +119,7 @@ impl Datacentre {
             changed.borrow_and_update();
             let mut down = None;
             let mut connecting = false;
+            let mut idle = false;
             let mut best: Option<(usize, &Link, Ready)> = None;
             let turn = self.turn.fetch_add(1, Ordering::Relaxed);
             for offset in 0..self.links.len() {
@@ -110,11 +133,17 @@ impl Datacentre {
                     }
                     LinkState::Connecting => connecting = true,
                     LinkState::Down(fault) => down = Some(fault),
+                    LinkState::Idle => idle = true,
                 }
+            }
+            // Links that were closed for want of work are wanted when those that are up have work already, or none is up.
+            if best.as_ref().is_none_or(|(load, ..)| *load > 0) {
+                self.crowded.send_replace(Instant::now());
             }
             if let Some((_, link, ready)) = best {
                 return Ok((link, ready));
             }
+            connecting |= idle;
             // Callers have other accounts to ask; waiting out the supervisors' pauses here would hide that.
             if let Some(fault) = down.filter(|_| !connecting) {
                 return Err(fault);

@@ -14,6 +14,7 @@
 //!
 //! `application_id` tells such a file from any other database; `user_version` is the schema's version.
 
+use crate::route::RouteError;
 use rusqlite::{Connection, TransactionBehavior};
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
@@ -102,6 +103,9 @@ pub enum StoreError {
     /// Telegram presented another key for the home data-centre: accepting it would lose the login.
     #[error("the home data-centre's key must not be replaced")]
     KeyReplaced,
+    /// The session's own route is none that this release can read.
+    #[error("the session's route: {0}")]
+    Route(RouteError),
     /// The write's task was cut off by the end of the process.
     #[error("session store: shutting down")]
     Closed,

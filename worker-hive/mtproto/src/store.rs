@@ -226,11 +226,6 @@ impl AccountStore {
         self.persist_dc(id).await
     }
 
-    pub(crate) async fn set_home_dc(&self, id: i32) -> Result<(), StoreError> {
-        self.memory.lock().info.home_dc = id;
-        self.write(move |file| file.execute("UPDATE account SET home_dc = ?1", [id]).map(drop)).await
-    }
-
     pub(crate) async fn set_identity(&self, user_id: i64, bot: bool, premium: bool) -> Result<(), StoreError> {
         {
             let info = &mut self.memory.lock().info;

@@ -1,0 +1,197 @@
+//! What is said on one connection: calls in, bytes out, bytes in, answers out. No socket and no time in here.
+//!
+//! The library's protocol state does the words and the ciphers; this keeps which call waits for which answer, says again what was
+//! not accepted, and owns the two buffers.
+
+use crate::frames::{Frames, Next};
+use grammers_crypto::DequeBuffer;
+use grammers_mtproto::MsgId;
+use grammers_mtproto::authentication::Finished;
+use grammers_mtproto::mtp::{
+    BadMessage, Deserialization, ENCRYPTED_PACKET_HEADER_LEN, Encrypted, MAX_TRANSPORT_HEADER_LEN,
+    MESSAGE_CONTAINER_HEADER_LEN, Mtp, PLAIN_PACKET_HEADER_LEN, Plain,
+};
+use grammers_mtsender::{InvocationError, ReadError, RpcError};
+use tokio::sync::oneshot;
+
+/// Answers of the usual size come in one piece; the buffer grows for those that don't fit.
+const ROOM: usize = 64 * 1024;
+
+/// What is put in front of a packet, so that the packet need not be moved for it.
+const FRONT: usize = crate::frames::GREETING
+    + MAX_TRANSPORT_HEADER_LEN
+    + ENCRYPTED_PACKET_HEADER_LEN
+    + PLAIN_PACKET_HEADER_LEN
+    + MESSAGE_CONTAINER_HEADER_LEN;
+
+pub(crate) type Answer = Result<Vec<u8>, InvocationError>;
+
+/// A call's serialized body, and where its answer goes.
+pub(crate) struct Question {
+    pub(crate) body: Vec<u8>,
+    pub(crate) answer: oneshot::Sender<Answer>,
+}
+
+struct Asked {
+    question: Question,
+    /// The message that carries it; `None` until it is put in a packet, and again when it must be said again.
+    id: Option<MsgId>,
+    /// The container around that message, or the message itself when it went alone.
+    around: Option<MsgId>,
+}
+
+/// One side of a connection that speaks MTProto, with a key (`Encrypted`) or making one (`Plain`).
+pub(crate) struct Conversation<M> {
+    protocol: M,
+    frames: Frames,
+    asked: Vec<Asked>,
+    outgoing: DequeBuffer<u8>,
+    written: usize,
+    incoming: Vec<u8>,
+    filled: usize,
+}
+
+impl Conversation<Plain> {
+    pub(crate) fn without_key(frames: Frames) -> Self {
+        Self::new(Plain::new(), frames)
+    }
+
+    /// Goes on with the key that was just made.
+    pub(crate) fn with_new_key(self, made: &Finished) -> Conversation<Encrypted> {
+        let protocol =
+            Encrypted::build().time_offset(made.time_offset).first_salt(made.first_salt).finish(made.auth_key);
+        Conversation {
+            protocol,
+            frames: self.frames,
+            asked: self.asked,
+            outgoing: self.outgoing,
+            written: self.written,
+            incoming: self.incoming,
+            filled: self.filled,
+        }
+    }
+}
+
+impl Conversation<Encrypted> {
+    pub(crate) fn with_key(frames: Frames, key: [u8; 256]) -> Self {
+        Self::new(Encrypted::build().finish(key), frames)
+    }
+}
+
+impl<M: Mtp> Conversation<M> {
+    fn new(protocol: M, frames: Frames) -> Self {
+        Self {
+            protocol,
+            frames,
+            asked: Vec::new(),
+            outgoing: DequeBuffer::with_capacity(1024, FRONT),
+            written: 0,
+            incoming: vec![0; ROOM],
+            filled: 0,
+        }
+    }
+
+    pub(crate) fn ask(&mut self, question: Question) {
+        // Who asked may have gone while the question waited: what was not sent yet need not be.
+        self.asked.retain(|asked| asked.id.is_some() || !asked.question.answer.is_closed());
+        self.asked.push(Asked { question, id: None, around: None });
+    }
+
+    /// Room for what comes, never empty, and what is to be written, perhaps empty.
+    pub(crate) fn buffers(&mut self) -> (&mut [u8], &[u8]) {
+        if self.outgoing.is_empty() {
+            self.pack();
+        }
+        (&mut self.incoming[self.filled..], &self.outgoing[self.written..])
+    }
+
+    pub(crate) fn wrote(&mut self, count: usize) {
+        self.written += count;
+        if self.written >= self.outgoing.len() {
+            self.outgoing.clear();
+            self.written = 0;
+        }
+    }
+
+    /// Takes note that `count` bytes came into the room. After an error nothing more can be understood.
+    pub(crate) fn came(&mut self, count: usize) -> Result<(), ReadError> {
+        let end = (self.filled + count).min(self.incoming.len());
+        self.frames.uncover(&mut self.incoming[self.filled..end]);
+        self.filled = end;
+        let mut start = 0;
+        loop {
+            match self.frames.next(&mut self.incoming[start..end])? {
+                Next::Packet { body, used } => {
+                    let heard = self.protocol.deserialize(&mut self.incoming[start..end][body])?;
+                    start += used;
+                    heard.into_iter().for_each(|word| self.hear(word));
+                }
+                Next::Needs(size) => {
+                    if start > 0 {
+                        self.incoming.copy_within(start..end, 0);
+                        self.filled = end - start;
+                    }
+                    if size >= self.incoming.len() {
+                        self.incoming.resize(size + ROOM, 0);
+                    }
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    /// Tells everybody who waits that nothing comes any more.
+    pub(crate) fn end(&mut self, why: &ReadError) {
+        for asked in self.asked.drain(..) {
+            // Whoever asked may have gone.
+            let _ = asked.question.answer.send(Err(why.clone().into()));
+        }
+    }
+
+    fn pack(&mut self) {
+        for asked in self.asked.iter_mut().filter(|asked| asked.id.is_none()) {
+            // `None`: the packet is full, or salts must be asked for first.
+            let Some(id) = self.protocol.push(&mut self.outgoing, &asked.question.body) else { break };
+            asked.id = Some(id);
+        }
+        let Some(container) = self.protocol.finalize(&mut self.outgoing) else { return };
+        for asked in self.asked.iter_mut().filter(|asked| asked.id.is_some() && asked.around.is_none()) {
+            asked.around = Some(container);
+        }
+        self.frames.pack(&mut self.outgoing, rand::random());
+    }
+
+    fn hear(&mut self, word: Deserialization) {
+        match word {
+            Deserialization::RpcResult(result) => self.answer(result.msg_id, Ok(result.body)),
+            Deserialization::RpcError(error) => {
+                self.answer(error.msg_id, Err(InvocationError::Rpc(RpcError::from(error.error))));
+            }
+            Deserialization::Failure(failure) => self.answer(failure.msg_id, Err(failure.error.into())),
+            Deserialization::BadMessage(bad) => self.not_accepted(&bad),
+            // The hive watches no chats.
+            Deserialization::OwnUpdate { .. } | Deserialization::Update(_) => {}
+        }
+    }
+
+    fn answer(&mut self, id: MsgId, answer: Answer) {
+        // Whatever is answered was sent, by now, whether or not the last bytes of its packet are still here.
+        if let Some(place) = self.asked.iter().position(|asked| asked.id == Some(id)) {
+            let _ = self.asked.remove(place).question.answer.send(answer);
+        }
+    }
+
+    /// The other side had trouble with a message or with the container around several.
+    fn not_accepted(&mut self, bad: &BadMessage) {
+        let concerns = |asked: &Asked| [asked.id, asked.around].contains(&Some(bad.msg_id));
+        if bad.retryable() {
+            for asked in self.asked.iter_mut().filter(|asked| concerns(asked)) {
+                (asked.id, asked.around) = (None, None);
+            }
+            return;
+        }
+        for asked in self.asked.extract_if(.., |asked| concerns(asked)) {
+            let _ = asked.question.answer.send(Err(InvocationError::Dropped(bad.description())));
+        }
+    }
+}
