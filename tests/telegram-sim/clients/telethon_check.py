@@ -48,7 +48,14 @@ async def check(job):
     elif "bot_token" in job:
         await client.start(bot_token=job["bot_token"])
     else:
-        await client.start(phone=job["phone"], code_callback=lambda: job["code"])
+        # A list gives one answer after the other: what's wrong is asked for again.
+        codes = iter([job["code"]] if isinstance(job["code"], str) else job["code"])
+        passwords = iter(job.get("passwords", []))
+        await client.start(
+            phone=job["phone"],
+            code_callback=lambda: next(codes),
+            password=lambda: next(passwords),
+        )
 
     seen = {"me": (await client.get_me()).id, "bytes": {}}
     if job["user"]:

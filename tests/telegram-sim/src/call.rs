@@ -6,7 +6,7 @@ use std::time::Duration;
 use grammers_tl_types::{Serializable, enums, types};
 
 use crate::api;
-use crate::connection::Manner;
+use crate::connection::{Manner, Wire};
 use crate::content::Content;
 use crate::faults::{Asked, Fault};
 use crate::message::{Outgoing, pack};
@@ -23,6 +23,8 @@ pub(crate) struct Call<'a> {
     pub(crate) dc: i32,
     pub(crate) entry: &'a Arc<KeyEntry>,
     pub(crate) session: i64,
+    /// The connection it came over.
+    pub(crate) wire: &'a Wire,
 }
 
 /// The account a call is made by.

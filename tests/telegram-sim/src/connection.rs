@@ -57,6 +57,11 @@ impl Wire {
     pub(crate) async fn send(&self, what: Send) {
         let _ = self.sender.send(what).await;
     }
+
+    /// Queues a packet that nobody asked for, unless the wire is busy: then it's lost, as such packets may be.
+    pub(crate) fn tell(&self, packet: Vec<u8>) {
+        let _ = self.sender.try_send(Send::Packet { packet, account: None, manner: Manner::Whole });
+    }
 }
 
 /// Serves a connection until either side closes it.

@@ -40,6 +40,10 @@ enum Command {
     Ban { account: String, error: Option<String> },
     SpoilSalts,
     NewKey { dc: i32 },
+    AcceptLoginToken { account: String },
+    ExpireCodes,
+    OpenCodes,
+    SignedInKeys { account: String },
 }
 
 impl Sim {
@@ -105,6 +109,19 @@ impl Sim {
             Command::NewKey { dc } => {
                 let key = self.world().new_key(dc).map_err(|error| text(&error))?;
                 Ok(json!({ "key": crate::derive::hex(&key) }))
+            }
+            Command::AcceptLoginToken { account } => {
+                self.world().accept_login_token(&account, None).map_err(|error| text(&error))?;
+                Ok(json!({}))
+            }
+            Command::ExpireCodes => {
+                self.world().expire_codes();
+                Ok(json!({}))
+            }
+            Command::OpenCodes => Ok(json!({ "codes": self.world().open_codes() })),
+            Command::SignedInKeys { account } => {
+                let keys = self.world().signed_in_keys(&account).map_err(|error| text(&error))?;
+                Ok(json!({ "keys": keys }))
             }
             Command::SpoilSalts => {
                 self.world().spoil_salts();

@@ -166,7 +166,7 @@ impl Session {
         let Ok(permit) = Arc::clone(&self.wire.under_way).acquire_owned().await else { return Ok(()) };
         let dc = self.dc;
         tokio::spawn(async move {
-            let call = Call { shared: &shared, dc, entry: &peer.entry, session: peer.session };
+            let call = Call { shared: &shared, dc, entry: &peer.entry, session: peer.session, wire: &wire };
             let outcome = call::run(&call, packet_id, message.id, &message.body);
             match outcome {
                 Outcome::Nothing => return,

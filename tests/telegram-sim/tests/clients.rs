@@ -158,6 +158,39 @@ fn a_user_signs_in_with_phone_and_code_after_the_key_exchange() {
 }
 
 #[test]
+fn a_user_signs_in_with_a_password_after_a_wrong_code_and_a_wrong_password() {
+    let mut world = world();
+    world.accounts.push(Account::user("user-2", 5_000_000_002).with_password("pässword 2", Some("the second")));
+    let sim = Sim::start(world).unwrap();
+    let sign_in = json!({
+        "phone": "+99966 0000002",
+        "code": ["11111", "12345"],
+        "passwords": ["wrong", "pässword 2"],
+        "messages": [2],
+    });
+    let seen = check(&sim, "user-2", "abridged", sign_in);
+    assert_eq!((&seen["me"], &seen["bytes"]["2"]), (&json!(5_000_000_002_i64), &expected(&home())));
+}
+
+/// Telethon begins on the data-centre it's told and follows the error to the account's own.
+#[test]
+fn sign_in_follows_accounts_home() {
+    for (account, sign_in) in [
+        ("user-4", json!({ "phone": "999660000004", "code": "12345", "messages": [3] })),
+        ("bot-4", json!({ "bot_token": "7000000004:bot-4", "messages": [3] })),
+    ] {
+        let mut world = world();
+        world.accounts.push(Account::bot("bot-4", 7_000_000_004).at_home_on(4));
+        let sim = Sim::start(world).unwrap();
+        let mut job = sign_in;
+        let address = sim.dc_addr(2).unwrap();
+        job.as_object_mut().unwrap().extend([("dc".to_owned(), json!(2)), ("port".to_owned(), json!(address.port()))]);
+        let seen = check(&sim, account, "full", job);
+        assert_eq!(seen["bytes"]["3"], expected(&foreign()), "{account}");
+    }
+}
+
+#[test]
 fn kurigram_with_a_seeded_key_lists_and_downloads() {
     let sim = Sim::start(world()).unwrap();
     let seen = check_with("kurigram_check.py", &sim, "user-1", "abridged", auth_key(&sim, "user-1"));
