@@ -90,15 +90,7 @@ impl SessionFolder {
         if path.exists() {
             return Err(StoreError::Exists(seed.account.clone()));
         }
-        // Written under another name first, so that a crash leaves no half session that `run` would trip over.
-        let partial = self.path.join(format!("{}.partial", seed.account));
-        for suffix in ["", "-wal", "-shm"] {
-            match fs::remove_file(self.path.join(format!("{}.partial{suffix}", seed.account))) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
-                _ => {}
-            }
-        }
-        AccountStore::create(&partial, seed, self.key.as_ref())?;
+        let partial = self.write_partial(seed)?;
         match fs::hard_link(&partial, &path) {
             Ok(()) => Ok(fs::remove_file(&partial)?),
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
@@ -109,12 +101,44 @@ impl SessionFolder {
         }
     }
 
+    /// Writes a session file over the one of the same name, if there is one. The lock keeps everybody off who might be using that.
+    ///
+    /// # Errors
+    /// Whatever the disk says.
+    pub fn replace(&self, seed: &SessionSeed, _lock: &FolderLock) -> Result<(), StoreError> {
+        let partial = self.write_partial(seed)?;
+        // The old journal first: beside the new file it would be taken for that one's.
+        for suffix in ["-wal", "-shm"] {
+            remove(&self.path.join(format!("{}.{EXTENSION}{suffix}", seed.account)))?;
+        }
+        Ok(fs::rename(partial, self.file(&seed.account))?)
+    }
+
+    /// Writes a session under another name first, so that a crash leaves no half session that `run` would trip over.
+    fn write_partial(&self, seed: &SessionSeed) -> Result<PathBuf, StoreError> {
+        let partial = self.path.join(format!("{}.partial", seed.account));
+        for suffix in ["", "-wal", "-shm"] {
+            remove(&self.path.join(format!("{}.partial{suffix}", seed.account)))?;
+        }
+        AccountStore::create(&partial, seed, self.key.as_ref())?;
+        Ok(partial)
+    }
+
     /// Reads who a session is.
     ///
     /// # Errors
     /// [`StoreError`] when the file is missing, foreign or damaged.
     pub fn describe(&self, account: &str) -> Result<AccountInfo, StoreError> {
         Ok(AccountStore::peek(&self.existing(account)?, account, self.key.as_ref())?.info())
+    }
+
+    /// Reads everything that a session is, to take it elsewhere. It is as good as a password: Telegram revokes a key that is used
+    /// in two places at once.
+    ///
+    /// # Errors
+    /// As [`SessionFolder::describe`].
+    pub fn export(&self, account: &str) -> Result<SessionSeed, StoreError> {
+        Ok(AccountStore::peek(&self.existing(account)?, account, self.key.as_ref())?.seed())
     }
 
     /// Reads what the operator set for a session; nothing where the hive's own settings hold.
@@ -200,6 +224,14 @@ impl SessionFolder {
 
     fn file(&self, account: &str) -> PathBuf {
         self.path.join(format!("{account}.{EXTENSION}"))
+    }
+}
+
+/// Removes a file that need not be there.
+fn remove(path: &Path) -> std::io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
     }
 }
 

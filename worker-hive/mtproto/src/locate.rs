@@ -76,6 +76,10 @@ impl Account {
         if let Some(channel) = known() {
             return Ok(channel);
         }
+        // What a bot may do and what a user may do differ, and some origins of a session don't say what it is.
+        if self.store.info().user_id == 0 {
+            self.identify().await?;
+        }
         if self.store.info().bot {
             // A bot need not show an access hash of a channel it is a member of.
             let id = vec![types::InputChannel { channel_id, access_hash: 0 }.into()];

@@ -78,8 +78,8 @@ impl AccountStore {
         let mut connection = schema::create(path)?;
         let transaction = connection.transaction()?;
         transaction.execute(
-            "INSERT INTO account (one, user_id, bot, api_id, home_dc) VALUES (1, ?1, ?2, ?3, ?4)",
-            params![seed.user_id, seed.bot, seed.api_id, seed.home_dc],
+            "INSERT INTO account (one, user_id, bot, premium, api_id, home_dc) VALUES (1, ?1, ?2, ?3, ?4, ?5)",
+            params![seed.user_id, seed.bot, seed.premium, seed.api_id, seed.home_dc],
         )?;
         let seal = key.map(|key| Seal::new(key, rand::random()));
         if let Some(seal) = &seal {
@@ -99,7 +99,9 @@ impl AccountStore {
         for (id, key) in &seed.auth_keys {
             dcs.entry(*id).or_default().auth_key = Some(*key);
         }
-        dcs.entry(seed.home_dc).or_default().authorized = true;
+        for id in seed.authorized_dcs.iter().chain([&seed.home_dc]) {
+            dcs.entry(*id).or_default().authorized = true;
+        }
         for (id, record) in &dcs {
             write_dc(&transaction, seal.as_ref(), *id, record)?;
         }
@@ -148,6 +150,24 @@ impl AccountStore {
     /// What the operator set, as of the opening; [`SessionFolder::setting`](crate::SessionFolder::setting) tells what was set since.
     pub(crate) fn setting(&self, setting: Setting) -> Option<String> {
         self.settings.get(setting.name()).cloned()
+    }
+
+    /// Everything that makes the session, to be taken elsewhere.
+    pub(crate) fn seed(&self) -> SessionSeed {
+        let memory = self.memory.lock();
+        let info = &memory.info;
+        let mut seed = SessionSeed::signed_in(info.user_id, info.bot, info.home_dc, info.api_id, [0; 256]);
+        seed.account.clone_from(&info.account);
+        seed.auth_keys = memory.dcs.iter().filter_map(|(id, dc)| Some((*id, dc.auth_key?))).collect();
+        seed.authorized_dcs = memory.dcs.iter().filter(|(_, dc)| dc.authorized).map(|(id, _)| *id).collect();
+        seed.authorized_dcs.retain(|id| *id != info.home_dc);
+        for (id, dc) in &memory.dcs {
+            let addresses = dc.ipv4.map(SocketAddr::V4).into_iter().chain(dc.ipv6.map(SocketAddr::V6));
+            seed.dcs.extend(addresses.map(|address| (*id, address)));
+        }
+        seed.peers = memory.peers.iter().map(|(id, peer)| (*id, *peer)).collect();
+        seed.peers.sort_by_key(|(id, _)| *id);
+        seed
     }
 
     pub(crate) fn info(&self) -> AccountInfo {
