@@ -1,4 +1,4 @@
-//! Seventh step: the ranges are chosen, a place among the streams is taken, and the first bytes are at hand.
+//! Eighth step: the ranges are chosen, a place among the streams is taken, and the first bytes are at hand.
 
 use crate::accept::Method;
 use crate::answer;
@@ -96,8 +96,9 @@ pub(crate) async fn plan(
 fn admit(cleared: &Cleared<'_>, limiter: &Limiter, tick: Duration) -> Result<Permit, Refusal> {
     let permitted = &cleared.permitted;
     let authorized = &permitted.identified.authorized;
-    let media = authorized.media;
-    let stream = StreamId { chat_id: media.chat_id, message_id: media.message_id, address: authorized.accepted.remote };
+    let message = authorized.message;
+    let stream =
+        StreamId { chat_id: message.chat_id, message_id: message.message_id, address: authorized.accepted.remote };
     let viewer = format!("{}:{}", permitted.named_by.word(), permitted.viewer);
     limiter.admit(&authorized.tenant.id, &viewer, stream, &permitted.bounds, tick).map_err(|full| match full {
         Full::Viewer => Refusal::ViewerStreams,

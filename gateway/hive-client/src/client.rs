@@ -18,7 +18,7 @@ use slice::{ByteRange, ETag, MediaId, MediaMeta, Opened, OriginError, SliceOrigi
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
-use wire::{MediaPath, RequestRange};
+use wire::{MediaPath, RequestRange, Slug};
 
 /// How to reach a hive and how long to be patient with it.
 #[derive(Clone, Debug)]
@@ -108,7 +108,7 @@ impl SliceOrigin for HiveClient {
 impl Shared {
     async fn describe_once(&self, media: MediaId, patience: Duration) -> Result<MediaMeta, TryError> {
         let response = self.send(self.request(Method::HEAD, media)?, patience).await?;
-        answer::description(response.status(), response.headers())
+        answer::description(response.status(), response.headers(), media)
     }
 
     pub(crate) async fn open_once(
@@ -125,12 +125,12 @@ impl Shared {
         let quoted = HeaderValue::try_from(format!("\"{}\"", etag.as_str())).map_err(bad)?;
         request.headers_mut().insert(IF_MATCH, quoted);
         let response = self.send(request, patience).await?;
-        let meta = answer::transfer(response.status(), response.headers(), etag, range)?;
+        let meta = answer::transfer(response.status(), response.headers(), media, etag, range)?;
         Ok((meta, response.into_body()))
     }
 
     fn request(&self, method: Method, media: MediaId) -> Result<Request<Empty<Bytes>>, TryError> {
-        let path = MediaPath::Message { chat_id: media.chat_id, message_id: media.message_id }.to_path();
+        let path = path(media)?;
         Request::builder()
             .method(method)
             .uri(format!("http://hive{path}"))
@@ -151,6 +151,17 @@ impl Shared {
             }
         }
     }
+}
+
+/// Where the hive has the media.
+fn path(media: MediaId) -> Result<String, TryError> {
+    let path = match media {
+        MediaId::Message { chat_id, message_id } => MediaPath::Message { chat_id, message_id },
+        MediaId::Virtual(slug) => MediaPath::Virtual(
+            Slug::parse(slug.as_str()).map_err(|_| TryError::Protocol("a slug that the hive can't have"))?,
+        ),
+    };
+    Ok(path.to_path())
 }
 
 /// The tries made since bytes last flowed.
@@ -182,12 +193,8 @@ impl<'a> Patience<'a> {
         }
         let now = Instant::now();
         let (since, tries) = *self.failing.get_or_insert((now, 0));
-        let spread = self
-            .media
-            .chat_id
-            .unsigned_abs()
-            .wrapping_mul(31)
-            .wrapping_add(u64::from(self.media.message_id.unsigned_abs()));
+        let text = self.media.to_string();
+        let spread = text.bytes().fold(0_u64, |sum, byte| sum.wrapping_mul(31).wrapping_add(u64::from(byte)));
         match retry::pause(error.trouble(), tries, now - since, self.shared.config.retry_window, spread) {
             Some(pause) => {
                 tracing::debug!(media = %self.media, ?error, ?pause, tries, "asking the hive again");
