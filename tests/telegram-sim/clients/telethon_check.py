@@ -22,6 +22,9 @@ TRANSPORTS = {
     "abridged": connection.ConnectionTcpAbridged,
     "intermediate": connection.ConnectionTcpIntermediate,
     "obfuscated": connection.ConnectionTcpObfuscated,
+    "mtproxy-abridged": connection.ConnectionTcpMTProxyAbridged,
+    "mtproxy-intermediate": connection.ConnectionTcpMTProxyIntermediate,
+    "mtproxy-padded": connection.ConnectionTcpMTProxyRandomizedIntermediate,
 }
 
 
@@ -36,6 +39,7 @@ async def check(job):
         job["api_id"],
         job["api_hash"],
         connection=TRANSPORTS[job["transport"]],
+        proxy=tuple(job["proxy"]) if "proxy" in job else None,
         connection_retries=2,
         request_retries=2,
         # Floods are for the caller to see.

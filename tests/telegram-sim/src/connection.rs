@@ -10,6 +10,7 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::debug;
 
+use crate::counters::From;
 use crate::faults::Reachability;
 use crate::session::Session;
 use crate::shape::Pipe;
@@ -64,14 +65,16 @@ impl Wire {
     }
 }
 
-/// Serves a connection until either side closes it.
+/// Serves a connection until either side closes it. `decoder` may have bytes of the client's already.
 pub(crate) async fn serve(
     shared: Arc<Shared>,
     dc: i32,
     stream: TcpStream,
+    decoder: Decoder,
+    from: From,
     mut reachability: watch::Receiver<Reachability>,
 ) {
-    shared.counters.opened(dc);
+    shared.counters.opened(dc, from);
     // Packets are written whole; waiting for more to fill a segment would only add time.
     let _ = stream.set_nodelay(true);
     let rtt = shared.shape.read().rtt_ms;
@@ -87,7 +90,7 @@ pub(crate) async fn serve(
     let session = Session::new(Arc::clone(&shared), dc, wire.clone());
     // Whichever is first: the client or a broken packet ends it, the writer has closed, or the data-centre goes down.
     tokio::select! {
-        () = read(reader, session, wire, silence) => {}
+        () = read(reader, decoder, session, wire, silence) => {}
         _ = &mut writing => {}
         _ = reachability.wait_for(|now| *now == Reachability::Refused) => {}
     }
@@ -97,13 +100,17 @@ pub(crate) async fn serve(
 
 async fn read(
     mut reader: OwnedReadHalf,
+    mut decoder: Decoder,
     mut session: Session,
     wire: Wire,
     reachability: watch::Receiver<Reachability>,
 ) {
-    let mut decoder = Decoder::default();
     let (mut spoken, mut silent) = (false, false);
     let mut buffer = vec![0; 64 * 1024];
+    if let Err(error) = take_packets(&mut decoder, &mut session, &wire, &mut spoken).await {
+        debug!(%error, "closing a connection");
+        return;
+    }
     loop {
         let read = tokio::select! {
             () = sleep_until(session.deadline()) => return,

@@ -1,6 +1,7 @@
 //! What was asked, so that a test can say "this chunk was asked for once".
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use parking_lot::Mutex;
 use serde::Serialize;
@@ -44,6 +45,14 @@ pub struct Counts {
     pub accepted: BTreeMap<i32, u64>,
     /// Connections open now, by data-centre.
     pub open: BTreeMap<i32, u64>,
+    /// Connections accepted by the data-centres themselves, by the address they came from.
+    pub accepted_from: BTreeMap<IpAddr, u64>,
+    /// Connections that came through the MTProxy in front, by data-centre.
+    pub fronted: BTreeMap<i32, u64>,
+    /// Connections that the MTProxy in front turned away.
+    pub turned_away: u64,
+    /// Pings answered.
+    pub pings: u64,
     /// File bytes served, by account.
     pub bytes: BTreeMap<String, u64>,
     /// Faults applied, by rules.
@@ -74,8 +83,19 @@ struct Inner {
     chunks: BTreeMap<(i64, u64, u64), (u64, u64)>,
     accepted: BTreeMap<i32, u64>,
     open: BTreeMap<i32, u64>,
+    accepted_from: BTreeMap<IpAddr, u64>,
+    fronted: BTreeMap<i32, u64>,
+    turned_away: u64,
+    pings: u64,
     bytes: BTreeMap<String, u64>,
     faults: u64,
+}
+
+/// Which way a connection came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum From {
+    Address(IpAddr),
+    Front,
 }
 
 /// The counters of a running simulation.
@@ -106,6 +126,10 @@ impl Counters {
             chunks: inner.chunks.iter().map(chunk).collect(),
             accepted: inner.accepted.clone(),
             open: inner.open.clone(),
+            accepted_from: inner.accepted_from.clone(),
+            fronted: inner.fronted.clone(),
+            turned_away: inner.turned_away,
+            pings: inner.pings,
             bytes: inner.bytes.clone(),
             faults: inner.faults,
         }
@@ -141,8 +165,20 @@ impl Counters {
         self.inner.lock().faults += 1;
     }
 
-    pub(crate) fn opened(&self, dc: i32) {
+    pub(crate) fn pinged(&self) {
+        self.inner.lock().pings += 1;
+    }
+
+    pub(crate) fn turned_away(&self) {
+        self.inner.lock().turned_away += 1;
+    }
+
+    pub(crate) fn opened(&self, dc: i32, from: From) {
         let mut inner = self.inner.lock();
+        *match from {
+            From::Address(address) => inner.accepted_from.entry(address).or_default(),
+            From::Front => inner.fronted.entry(dc).or_default(),
+        } += 1;
         *inner.accepted.entry(dc).or_default() += 1;
         *inner.open.entry(dc).or_default() += 1;
     }

@@ -60,6 +60,7 @@ mod edit;
 mod exchange;
 mod faults;
 mod folder;
+mod front;
 mod ige;
 mod live;
 mod logins;

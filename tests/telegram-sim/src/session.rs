@@ -111,10 +111,12 @@ impl Session {
         match name_for_id(constructor) {
             "msgs_ack" | "http_wait" | "msgs_state_info" | "msgs_all_info" | "msg_resend_req" => {}
             "ping" => {
+                self.shared.counters.pinged();
                 let pong = types::Pong { msg_id: message.id, ping_id: fields.i64()? };
                 self.answer(peer, enums::Pong::Pong(pong).to_bytes());
             }
             "ping_delay_disconnect" => {
+                self.shared.counters.pinged();
                 let pong = types::Pong { msg_id: message.id, ping_id: fields.i64()? };
                 let delay = u64::try_from(fields.i32()?).unwrap_or(0);
                 self.deadline = Some(Instant::now() + Duration::from_secs(delay));

@@ -139,6 +139,28 @@ fn a_bot_with_a_seeded_key_downloads_over_every_transport() {
     }
 }
 
+/// At home and, by the number that its first bytes name, abroad; nothing goes past the proxy.
+#[test]
+fn a_bot_downloads_through_the_mtproxy_in_front() {
+    let key = "00112233445566778899aabbccddeeff";
+    for (transport, secret) in
+        [("abridged", key.to_owned()), ("intermediate", key.to_owned()), ("padded", format!("dd{key}"))]
+    {
+        let sim = Sim::start(world()).unwrap();
+        let bytes: Vec<u8> = (0..16).map(|n| n * 0x11).collect();
+        let proxy = sim.put_mtproxy(bytes.try_into().unwrap()).unwrap();
+        let mut job = auth_key(&sim, "bot-1");
+        // Telethon's cipher for this is in Python.
+        job["messages"] = json!([4]);
+        job["proxy"] = json!([proxy.ip().to_string(), proxy.port(), secret]);
+        let seen = check(&sim, "bot-1", &format!("mtproxy-{transport}"), job);
+        assert_eq!(seen["bytes"]["4"], expected(&small()), "{transport}");
+        let counts = sim.counters().snapshot();
+        assert!(counts.fronted[&2] > 0 && counts.fronted[&4] > 0, "{transport}: {counts:?}");
+        assert!(counts.accepted_from.is_empty() && counts.turned_away == 0, "{transport}: {counts:?}");
+    }
+}
+
 #[test]
 fn a_bot_signs_in_with_its_token_after_the_key_exchange() {
     for old_padding in [false, true] {
