@@ -12,7 +12,7 @@ use grammers_mtproto::mtp::{
     MESSAGE_CONTAINER_HEADER_LEN, Mtp, PLAIN_PACKET_HEADER_LEN, Plain,
 };
 use grammers_mtsender::{InvocationError, ReadError, RpcError};
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 /// Answers of the usual size come in one piece; the buffer grows for those that don't fit.
 const ROOM: usize = 64 * 1024;
@@ -49,6 +49,7 @@ pub(crate) struct Conversation<M> {
     written: usize,
     incoming: Vec<u8>,
     filled: usize,
+    updates: Option<mpsc::UnboundedSender<Vec<u8>>>,
 }
 
 impl Conversation<Plain> {
@@ -68,11 +69,16 @@ impl Conversation<Plain> {
             written: self.written,
             incoming: self.incoming,
             filled: self.filled,
+            updates: self.updates,
         }
     }
 }
 
 impl Conversation<Encrypted> {
+    pub(crate) fn tell_updates(&mut self, tap: mpsc::UnboundedSender<Vec<u8>>) {
+        self.updates = Some(tap);
+    }
+
     pub(crate) fn with_key(frames: Frames, key: [u8; 256]) -> Self {
         Self::new(Encrypted::build().finish(key), frames)
     }
@@ -88,6 +94,7 @@ impl<M: Mtp> Conversation<M> {
             written: 0,
             incoming: vec![0; ROOM],
             filled: 0,
+            updates: None,
         }
     }
 
@@ -169,8 +176,10 @@ impl<M: Mtp> Conversation<M> {
             }
             Deserialization::Failure(failure) => self.answer(failure.msg_id, Err(failure.error.into())),
             Deserialization::BadMessage(bad) => self.not_accepted(&bad),
-            // The hive watches no chats.
-            Deserialization::OwnUpdate { .. } | Deserialization::Update(_) => {}
+            // The hive watches no chats; a sign-in waits for one word.
+            Deserialization::OwnUpdate { update, .. } | Deserialization::Update(update) => {
+                self.updates = self.updates.take().filter(|tap| tap.send(update).is_ok());
+            }
         }
     }
 

@@ -9,8 +9,11 @@ use crate::store::{self, AccountInfo, AccountStore};
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 const EXTENSION: &str = "session";
+/// How long somebody who merely looks at a session may keep it from being removed.
+const LOOK: Duration = Duration::from_millis(500);
 /// Lies in the folder for good: a file that is deleted and made again can be locked twice.
 const LOCK: &str = "lock";
 
@@ -195,10 +198,11 @@ impl SessionFolder {
     /// Deletes a session's file.
     ///
     /// # Errors
-    /// [`StoreError::Busy`] while a hive runs the session, after a wait of some seconds; [`StoreError`] when it is missing.
+    /// [`StoreError::Busy`] while a hive runs the session, after a moment's wait; [`StoreError`] when it is missing.
     pub fn remove(&self, account: &str) -> Result<(), StoreError> {
         let path = self.existing(account)?;
         let file = schema::open(&path)?;
+        file.busy_timeout(LOOK)?;
         // SQLite leaves the journal mode alone as long as anybody else has the file open, and takes the journal away otherwise.
         match file.pragma_update_and_check(None, "journal_mode", "DELETE", |row| row.get::<_, String>(0)) {
             Ok(mode) if mode == "delete" => {}

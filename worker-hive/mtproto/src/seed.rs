@@ -1,5 +1,6 @@
 //! An authorized session on its way into or out of a store.
 
+use crate::rows::key_id;
 use crate::store::PeerRecord;
 use secrecy::zeroize::Zeroize;
 use std::fmt;
@@ -109,8 +110,17 @@ impl SessionSeed {
         self.peers.iter().filter_map(|(id, peer)| Some((*id, peer.access_hash?)))
     }
 
-    /// What must hold of every session that comes in.
-    pub(crate) fn check(self) -> Result<Self, SeedError> {
+    /// Telegram's number of the home data-centre's key, as in [`AccountInfo::key_id`](crate::AccountInfo::key_id).
+    #[must_use]
+    pub fn key_id(&self) -> i64 {
+        self.home_key().map_or(0, key_id)
+    }
+
+    /// Checks what must hold of every session that comes in: its name, positive numbers, a key for its home.
+    ///
+    /// # Errors
+    /// [`SeedError::Field`].
+    pub fn check(self) -> Result<Self, SeedError> {
         let field = |field, problem| Err(SeedError::Field { field, problem });
         if !is_account_name(&self.account) {
             return field("account", "must be 1 to 64 characters of [0-9A-Za-z_-]");

@@ -178,6 +178,10 @@ impl AccountStore {
         info
     }
 
+    pub(crate) fn is_bot(&self) -> bool {
+        self.memory.lock().info.bot
+    }
+
     pub(crate) fn is_premium(&self) -> bool {
         self.memory.lock().info.premium == Some(true)
     }

@@ -248,7 +248,8 @@ async fn with_own_key(
         Some(key) => with_key(owner, key).await?,
         None => {
             let targets = targets(owner);
-            let (talk, key) = Talk::open(&owner.route, owner.dc, &targets).await?.make_key().await?;
+            let (talk, key) =
+                Talk::open(&owner.route, owner.dc, &targets).await?.make_key(&owner.config.rsa_keys).await?;
             owner.store.save_dc(owner.dc, known.ipv4, known.ipv6, Some(key)).await.map_err(stored)?;
             talk
         }

@@ -2,8 +2,10 @@
 
 use crate::conversation::{Answer, Conversation, Question};
 use crate::dial::dial;
+use crate::handshake::agree;
 use crate::route::Route;
-use grammers_mtproto::authentication::{self, Finished};
+use crate::rsa::RsaKeys;
+use grammers_mtproto::authentication::Finished;
 use grammers_mtproto::mtp::{Encrypted, Mtp, Plain};
 use grammers_mtsender::{InvocationError, ReadError};
 use grammers_tl_types::functions::{InitConnection, InvokeWithLayer, PingDelayDisconnect, help::GetConfig};
@@ -66,21 +68,15 @@ impl Talk<Plain> {
         Ok(Self { stream, conversation: Conversation::without_key(frames) })
     }
 
-    /// Makes a key with the data-centre.
-    pub(crate) async fn make_key(mut self) -> Result<(Talk<Encrypted>, [u8; 256]), InvocationError> {
-        let (request, step) = authentication::step1()?;
-        let answer = self.invoke(&request).await?;
-        let (request, step) = authentication::step2(step, answer)?;
-        let answer = self.invoke(&request).await?;
-        let (request, step) = authentication::step3(step, answer)?;
-        let answer = self.invoke(&request).await?;
-        let made = authentication::create_key(step, answer)?;
+    /// Makes a key with the data-centre, which must hold the private half of one of `keys`.
+    pub(crate) async fn make_key(mut self, keys: &RsaKeys) -> Result<(Talk<Encrypted>, [u8; 256]), InvocationError> {
+        let made = agree(&mut self, keys).await?;
         let key = made.auth_key;
         Ok((self.with_new_key(&made), key))
     }
 
     /// Goes on with the key that was just made.
-    pub(crate) fn with_new_key(self, made: &Finished) -> Talk<Encrypted> {
+    fn with_new_key(self, made: &Finished) -> Talk<Encrypted> {
         Talk { stream: self.stream, conversation: self.conversation.with_new_key(made) }
     }
 }
@@ -95,6 +91,11 @@ impl Talk<Encrypted> {
     ) -> Result<Self, InvocationError> {
         let (stream, frames) = dial(route, dc, targets).await.map_err(io::Error::from)?;
         Ok(Self { stream, conversation: Conversation::with_key(frames, key) })
+    }
+
+    /// Has Telegram's updates, serialized, put into this channel as long as anybody reads it. Else they are thrown away.
+    pub(crate) fn tell_updates(&mut self, tap: mpsc::UnboundedSender<Vec<u8>>) {
+        self.conversation.tell_updates(tap);
     }
 
     /// Says who is speaking; without it Telegram answers nothing else. The salts are there, too, once this is answered.
