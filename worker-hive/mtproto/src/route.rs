@@ -147,6 +147,16 @@ impl Route {
         !matches!(self.0.via, Via::Direct)
     }
 
+    /// True when the whole text is a secret: it has user, password, or an MTProxy's secret in it.
+    #[must_use]
+    pub fn holds_secret(&self) -> bool {
+        match &self.0.via {
+            Via::Direct => false,
+            Via::Socks5(proxy) | Via::HttpConnect(proxy) => proxy.credentials.is_some(),
+            Via::MtProxy { .. } => true,
+        }
+    }
+
     pub(crate) fn parts(&self) -> &Parts {
         &self.0
     }
@@ -306,6 +316,7 @@ mod tests {
             assert_eq!((route.to_string(), format!("{route:?}")), (shown.to_owned(), shown.to_owned()), "{text}");
             let whole = route.to_secret_text();
             assert_eq!(whole.expose_secret(), kept.unwrap_or(shown), "{text}");
+            assert_eq!(route.holds_secret(), kept.is_some());
             let again = Route::parse(whole.expose_secret()).unwrap();
             assert_eq!(again.to_secret_text().expose_secret(), whole.expose_secret());
         }
