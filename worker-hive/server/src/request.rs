@@ -98,10 +98,15 @@ fn read_range(headers: &HeaderMap) -> Result<Option<RequestRange>, Fault> {
 }
 
 fn read_if_match(headers: &HeaderMap) -> Result<IfMatch, Fault> {
-    let Some(value) = single(headers, &IF_MATCH)? else { return Ok(IfMatch::Any) };
+    Ok(read_tags(headers, &IF_MATCH)?.unwrap_or(IfMatch::Any))
+}
+
+/// The tags of the one header of this name (`If-Match` and its like), `None` if it is not there.
+pub(crate) fn read_tags(headers: &HeaderMap, name: &HeaderName) -> Result<Option<IfMatch>, Fault> {
+    let Some(value) = single(headers, name)? else { return Ok(None) };
     let text = value.to_str().map_err(|_| Fault::BadRequest)?.trim();
     if text == "*" {
-        return Ok(IfMatch::Any);
+        return Ok(Some(IfMatch::Any));
     }
     let mut tags = Vec::new();
     for item in text.split(',').map(str::trim) {
@@ -114,7 +119,7 @@ fn read_if_match(headers: &HeaderMap) -> Result<IfMatch, Fault> {
             tags.push(tag.to_owned());
         }
     }
-    Ok(IfMatch::Tags(tags))
+    Ok(Some(IfMatch::Tags(tags)))
 }
 
 fn is_no_cache(headers: &HeaderMap) -> bool {
