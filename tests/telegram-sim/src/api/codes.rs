@@ -44,9 +44,10 @@ pub(super) fn sign_in(call: &Call<'_>, body: &[u8]) -> Answered {
     checked.map_err(|fault| Refusal::bad(fault.name()))?;
     // Said only to who has the code: else anybody could find out which numbers have accounts.
     let (index, _) = by_phone(call, &phone).ok_or_else(|| Refusal::bad("PHONE_NUMBER_UNOCCUPIED"))?;
-    let entered = enter(call, index)?;
+    let entered = enter(call, index);
+    // It has done its work, even where a password is still to come.
     call.shared.logins.lock().cancel(&asked.phone_code_hash, &phone);
-    Ok(entered)
+    entered
 }
 
 fn send(call: &Call<'_>, phone: &str, again: bool) -> Answered {
