@@ -215,7 +215,7 @@ fn peers(file: &Connection, seal: Option<&Seal>) -> Result<HashMap<i64, PeerReco
 }
 
 /// The number by which Telegram knows a key: it stands unencrypted in front of every message.
-fn key_id(key: &[u8; 256]) -> i64 {
+pub(crate) fn key_id(key: &[u8; 256]) -> i64 {
     let digest: [u8; 20] = Sha1::digest(key).into();
     let [.., a, b, c, d, e, f, g, h] = digest;
     i64::from_le_bytes([a, b, c, d, e, f, g, h])

@@ -92,7 +92,7 @@ pub enum StoreError {
     #[error("the session is in use by a running hive")]
     Busy,
     /// The file is encrypted, and there is no key.
-    #[error("the session file is encrypted, and no key is configured")]
+    #[error("the session file is encrypted, and no key is configured: set store.key_file, or STREAMVAULT_STORE_KEY")]
     KeyNeeded,
     /// The file is encrypted with another key.
     #[error("the session file is encrypted with another key than the one configured")]

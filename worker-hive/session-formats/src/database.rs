@@ -2,7 +2,7 @@
 
 use crate::centres;
 use crate::error::FormatError;
-use crate::fold::fold;
+use crate::fold::{fold, page_size};
 use crate::session::{AuthKey, Format, Peer, PortableSession};
 use rusqlite::config::DbConfig;
 use rusqlite::types::Value;
@@ -36,6 +36,10 @@ pub fn read_database(file: Vec<u8>, journal: &[u8], rollback: &[u8]) -> Result<P
     // Emptied or overwritten with zeros it is one that was done with.
     if rollback.iter().take(512).any(|byte| *byte != 0) {
         return Err(FormatError::Unfinished);
+    }
+    // SQLite itself would take what is missing of the last page for zeros.
+    if page_size(&file).is_none_or(|size| size == 0 || !file.len().is_multiple_of(size)) {
+        return Err(FormatError::Unreadable);
     }
     let connection = open(&fold(file, journal))?;
     let columns = columns(&connection, "sessions")?;

@@ -27,7 +27,7 @@ pub(crate) fn fold(image: Vec<u8>, journal: &[u8]) -> Zeroizing<Vec<u8>> {
 }
 
 /// Bytes of the database's pages; 1 stands for 65536.
-fn page_size(image: &[u8]) -> Option<usize> {
+pub(crate) fn page_size(image: &[u8]) -> Option<usize> {
     let bytes: [u8; 2] = image.get(16..18)?.try_into().ok()?;
     Some(match u16::from_be_bytes(bytes) {
         1 => 65536,

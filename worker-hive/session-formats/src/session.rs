@@ -115,6 +115,14 @@ impl PortableSession {
         }
     }
 
+    /// The same with where the home data-centre is; whether that is a test server follows.
+    #[must_use]
+    pub fn at(mut self, address: Option<SocketAddr>) -> Self {
+        self.test_mode = address.as_ref().is_some_and(crate::centres::is_test);
+        self.address = address;
+        self
+    }
+
     /// Where the data-centres are that a session in test mode must find, by number: they aren't those that everybody knows.
     /// Empty for others, but for the home data-centre's own address if the origin said it.
     #[must_use]

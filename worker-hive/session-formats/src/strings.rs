@@ -21,6 +21,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 /// Telethon's only version so far.
 const TELETHON: char = '1';
 
+/// Telegram's ids of accounts have at most 52 bits: <https://core.telegram.org/api/peers>.
+const MOST_USER_ID: i64 = (1 << 52) - 1;
+
 /// Reads a session string of any known format. Whitespace around it, and padding at its end, don't matter.
 ///
 /// # Errors
@@ -98,7 +101,14 @@ fn pyrogram(reader: &mut Reader<'_>) -> Result<PortableSession, FormatError> {
         Format::PyrogramString32 => u64::from(u32::from_be_bytes(reader.take()?)),
         _ => u64::from_be_bytes(reader.take()?),
     };
-    let user_id = i64::try_from(user_id).map_err(|_| reader.damaged("an account id"))?;
+    // There is no checksum: a string cut to the length of another layout shows by an id that nobody can have.
+    let (least, most) = match format {
+        Format::PyrogramString32 => (1, i64::from(i32::MAX)),
+        Format::PyrogramString64 => (1, MOST_USER_ID),
+        _ => (0, MOST_USER_ID),
+    };
+    let user_id = i64::try_from(user_id).ok().filter(|id| (least..=most).contains(id));
+    let user_id = user_id.ok_or_else(|| reader.damaged("an account id"))?;
     let bot = reader.flag()?;
     reader.end()?;
     Ok(PortableSession {

@@ -24,7 +24,7 @@ fn sessions() -> impl Strategy<Value = PortableSession> {
     let address = (any::<std::net::IpAddr>(), 1..=u16::MAX)
         .prop_filter("nowhere", |(ip, _)| !ip.is_unspecified())
         .prop_map(SocketAddr::from);
-    (1..=255_u8, key, 1..=i32::MAX, 1..=i64::MAX, any::<bool>(), any::<bool>(), address).prop_map(
+    (1..=255_u8, key, 1..=i32::MAX, 1..1_i64 << 52, any::<bool>(), any::<bool>(), address).prop_map(
         |(dc, key, api_id, user_id, bot, test_mode, address)| PortableSession {
             api_id: Some(api_id),
             user_id: Some(user_id),
