@@ -3,6 +3,7 @@
 use crate::config::ClientConfig;
 use crate::conversation::{Answer, Question};
 use crate::fault::{CallFault, classify, is_connection_loss};
+use crate::permission::Permission;
 use crate::revoked::Revoked;
 use crate::route::Route;
 use crate::slots::Slot;
@@ -60,6 +61,7 @@ pub(crate) struct LinkOwner {
     /// When more than one link was last of use to the data-centre's callers.
     pub(crate) crowded: Arc<watch::Sender<Instant>>,
     pub(crate) tally: Arc<Tally>,
+    pub(crate) permission: Permission,
 }
 
 /// The handle on a supervised connection. Dropping it ends the connection.
@@ -85,8 +87,14 @@ impl Link {
         let (complaints, heard) = mpsc::unbounded_channel();
         let patience = owner.config.call_timeout;
         let pulse = Arc::<Pulse>::default();
+        let permission = owner.permission.clone();
         let supervising = supervise(owner, delay, spare, publish, heard, Arc::clone(&pulse));
-        let supervisor = AbortOnDropHandle::new(tokio::spawn(supervising));
+        let supervisor = AbortOnDropHandle::new(tokio::spawn(async move {
+            tokio::select! {
+                () = permission.withdrawn() => {}
+                () = supervising => {}
+            }
+        }));
         Self { state, complaints, pulse, patience, _supervisor: supervisor }
     }
 
@@ -181,7 +189,7 @@ impl Call {
             let now = Instant::now();
             *self.counted.0.last_answer.lock() = Some(now);
             if let Some(slot) = &self.slot {
-                slot.answered(asked, now);
+                slot.answered(asked, now, answer.as_ref().map_or(0, Vec::len));
             }
         }
         answer.map_err(classify)

@@ -197,6 +197,14 @@ impl Locations {
         }
     }
 
+    /// Where the document is, as far as some session knows.
+    pub(crate) fn dc_of(&self, message: MessageRef) -> Option<i32> {
+        let table = self.table.lock();
+        let entry = table.entries.get(&message)?;
+        let newest = entry.by_session.values().filter(|(_, found)| found.is_ok()).max_by_key(|(asked, _)| *asked)?;
+        newest.1.as_ref().ok().map(|location| location.dc)
+    }
+
     /// Forgets what a session that left the pool was told: its permissions are worth nothing to others.
     pub(crate) fn forget(&self, session: SessionId) {
         let mut table = self.table.lock();

@@ -4,7 +4,7 @@
 
 use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt};
-use mtproto::{CallFault, Identity, LocateFault, Location, MessageRef};
+use mtproto::{Ask, CallFault, Identity, LocateFault, Location, MessageRef};
 use pool::{Freshness, Pool, PoolConfig, PoolFault, Source};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -34,7 +34,7 @@ impl Source for Slow {
         Ok(Location::synthetic(Identity::new(1, SIZE), 2, vec![1]))
     }
 
-    async fn get_chunk(&self, _: &Location, _: u64, limit: u32) -> Result<Bytes, CallFault> {
+    async fn get_chunk(&self, _: &Location, _: u64, limit: u32, _: &Ask) -> Result<Bytes, CallFault> {
         self.asked.fetch_add(1, Ordering::SeqCst);
         tokio::time::sleep(CALL).await;
         self.answered.fetch_add(1, Ordering::SeqCst);

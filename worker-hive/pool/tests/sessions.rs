@@ -4,7 +4,7 @@
 
 use bytes::Bytes;
 use futures_util::StreamExt;
-use mtproto::{CallFault, Identity, LocateFault, Location, MessageRef};
+use mtproto::{Ask, CallFault, Identity, LocateFault, Location, MessageRef};
 use parking_lot::Mutex;
 use pool::{Body, Freshness, Pool, PoolConfig, PoolFault, Source};
 use std::sync::Arc;
@@ -59,7 +59,7 @@ impl Source for Told {
         self.found.lock().clone().map(|id| Location::synthetic(Identity::new(id, SIZE), 2, vec![1]))
     }
 
-    async fn get_chunk(&self, _: &Location, offset: u64, limit: u32) -> Result<Bytes, CallFault> {
+    async fn get_chunk(&self, _: &Location, offset: u64, limit: u32, _: &Ask) -> Result<Bytes, CallFault> {
         tokio::time::sleep(Duration::from_millis(10)).await;
         match self.fault.lock().clone().filter(|_| offset >= 1 << 20) {
             Some(fault) => Err(fault),
@@ -195,7 +195,7 @@ async fn looking_up_and_the_first_bytes_share_one_deadline() {
             tokio::time::sleep(self.0).await;
             Ok(Location::synthetic(Identity::new(1, SIZE), 2, vec![1]))
         }
-        async fn get_chunk(&self, _: &Location, _: u64, _: u32) -> Result<Bytes, CallFault> {
+        async fn get_chunk(&self, _: &Location, _: u64, _: u32, _: &Ask) -> Result<Bytes, CallFault> {
             tokio::time::sleep(self.1).await;
             Err(CallFault::Timeout)
         }
