@@ -31,6 +31,13 @@ pub struct FolderLock {
     _file: File,
 }
 
+/// Keeps other runs off one session as long as it lives.
+#[derive(Debug)]
+#[must_use = "the session is free again once this is dropped"]
+pub struct AccountLock {
+    _file: File,
+}
+
 impl SessionFolder {
     /// Opens the folder, making it if it is not there.
     ///
@@ -56,11 +63,34 @@ impl SessionFolder {
     /// # Errors
     /// [`StoreError::InUse`] when another run has it, in this process or another; [`StoreError::Io`] when the lock file can't be made.
     pub fn lock(&self) -> Result<FolderLock, StoreError> {
-        let file =
-            OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(self.path.join(LOCK))?;
-        match file.try_lock() {
-            Ok(()) => Ok(FolderLock { _file: file }),
-            Err(TryLockError::WouldBlock) => Err(StoreError::InUse(self.path.clone())),
+        Ok(FolderLock { _file: self.lock_file(LOCK, File::try_lock)? })
+    }
+
+    /// Takes the folder together with other runs that share it, which must agree otherwise on who runs what.
+    ///
+    /// # Errors
+    /// As [`SessionFolder::lock`], when another run has it alone.
+    pub fn lock_shared(&self) -> Result<FolderLock, StoreError> {
+        Ok(FolderLock { _file: self.lock_file(LOCK, File::try_lock_shared)? })
+    }
+
+    /// Takes one session of a folder that is shared, so that two processes of one machine never have it open together.
+    ///
+    /// # Errors
+    /// [`StoreError::InUse`], [`StoreError::Io`].
+    pub fn lock_account(&self, account: &str) -> Result<AccountLock, StoreError> {
+        self.existing(account)?;
+        Ok(AccountLock { _file: self.lock_file(&format!("{account}.{LOCK}"), File::try_lock)? })
+    }
+
+    fn lock_file(&self, name: &str, lock: fn(&File) -> Result<(), TryLockError>) -> Result<File, StoreError> {
+        let path = self.path.join(name);
+        let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path)?;
+        match lock(&file) {
+            Ok(()) => Ok(file),
+            // The folder is what the operator knows; a lock file of one session says which.
+            Err(TryLockError::WouldBlock) if name == LOCK => Err(StoreError::InUse(self.path.clone())),
+            Err(TryLockError::WouldBlock) => Err(StoreError::InUse(path)),
             Err(TryLockError::Error(error)) => Err(error.into()),
         }
     }
@@ -313,6 +343,25 @@ mod tests {
         store.set_authorized(4, true).await.unwrap();
         store.save_dc(4, None, None, Some([1; 256])).await.unwrap();
         assert!(!store.dc(4).unwrap().authorized, "a new key has no authorization");
+    }
+
+    #[test]
+    fn runs_that_share_the_folder_have_each_session_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let sessions = SessionFolder::open(folder.path()).unwrap();
+        sessions.import(&seed()).unwrap();
+        let (first, second) = (sessions.lock_shared().unwrap(), sessions.lock_shared().unwrap());
+        assert!(matches!(sessions.lock(), Err(StoreError::InUse(_))));
+        let one = sessions.lock_account("one").unwrap();
+        assert!(matches!(sessions.lock_account("one"), Err(StoreError::InUse(_))));
+        assert!(matches!(sessions.lock_account("../one"), Err(StoreError::Missing(_))));
+        drop(one);
+        drop(sessions.lock_account("one").unwrap());
+        assert_eq!(sessions.accounts().unwrap(), vec!["one".to_owned()]);
+        drop((first, second));
+        let alone = sessions.lock().unwrap();
+        assert!(matches!(sessions.lock_shared(), Err(StoreError::InUse(_))));
+        drop(alone);
     }
 
     #[test]
