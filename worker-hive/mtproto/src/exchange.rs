@@ -204,3 +204,128 @@ fn seal(inner: types::ClientDhInnerData, key: &[u8; 32], iv: &[u8; 32], noise: &
     ige_encrypt(&mut data, key, iv);
     data
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Asked, ExchangeFault, KNOWN_PRIME, LENGTH, Proved, SHA1, ask, is_sound_group, number};
+    use crate::rsa::RsaKeys;
+    use grammers_crypto::aes::{ige_decrypt, ige_encrypt};
+    use grammers_crypto::{AuthKey, generate_key_data_from_nonce};
+    use grammers_tl_types::{Cursor, Deserializable, Serializable, enums, types};
+    use num_bigint::BigUint;
+    use sha1::{Digest, Sha1};
+
+    const NONCE: [u8; 16] = [1; 16];
+    const SERVER_NONCE: [u8; 16] = [2; 16];
+    const NEW_NONCE: [u8; 32] = [3; 32];
+    /// 0x494c553b times 0x53911073.
+    const PQ: u64 = 0x17ed_4894_1a08_f981;
+    /// Telegram's, as its keys are the default.
+    const FINGERPRINT: i64 = 0xd09d_1d85_de64_fd85_u64.cast_signed();
+
+    fn prime() -> BigUint {
+        BigUint::parse_bytes(KNOWN_PRIME.as_bytes(), 16).unwrap()
+    }
+
+    fn prove(change: impl FnOnce(&mut types::ResPq)) -> Result<Proved, ExchangeFault> {
+        let (_, asked): (_, Asked) = ask(NONCE);
+        let mut answer = types::ResPq {
+            nonce: NONCE,
+            server_nonce: SERVER_NONCE,
+            pq: PQ.to_be_bytes().to_vec(),
+            server_public_key_fingerprints: vec![7, FINGERPRINT],
+        };
+        change(&mut answer);
+        let proved = asked.prove(answer.into(), &RsaKeys::telegram(), NEW_NONCE, &[4; 224]);
+        proved.map(|(request, proved)| {
+            assert_eq!((request.p, request.q), (vec![0x49, 0x4c, 0x55, 0x3b], vec![0x53, 0x91, 0x10, 0x73]));
+            assert_eq!((request.public_key_fingerprint, request.encrypted_data.len()), (FINGERPRINT, LENGTH));
+            proved
+        })
+    }
+
+    #[test]
+    fn the_servers_product_and_keys_are_checked() {
+        assert!(prove(|_| {}).is_ok());
+        let numbers = |result: Result<Proved, _>| matches!(result, Err(ExchangeFault::Numbers(_)));
+        assert!(prove(|answer| answer.nonce = [9; 16]).is_err_and(|fault| fault == ExchangeFault::Nonce));
+        assert!(numbers(prove(|answer| drop(answer.pq.pop()))));
+        for pq in [0, 1, PQ - 1] {
+            assert!(numbers(prove(|answer| answer.pq = u64::to_be_bytes(pq).to_vec())), "{pq}");
+        }
+        let unknown = prove(|answer| answer.server_public_key_fingerprints = vec![7]);
+        assert!(unknown.is_err_and(|fault| fault == ExchangeFault::UnknownKey));
+    }
+
+    /// What an honest server answers, until it is changed.
+    fn answer(change: impl FnOnce(&mut types::ServerDhInnerData), secret: &BigUint) -> enums::ServerDhParams {
+        let mut inner = types::ServerDhInnerData {
+            nonce: NONCE,
+            server_nonce: SERVER_NONCE,
+            g: 3,
+            g_a: BigUint::from(3_u32).modpow(secret, &prime()).to_bytes_be(),
+            dh_prime: prime().to_bytes_be(),
+            server_time: 1000,
+        };
+        change(&mut inner);
+        let inner = enums::ServerDhInnerData::Data(inner).to_bytes();
+        let mut encrypted_answer = [&Sha1::digest(&inner)[..], &inner].concat();
+        encrypted_answer.resize(encrypted_answer.len().next_multiple_of(16), 0);
+        let (key, iv) = generate_key_data_from_nonce(&SERVER_NONCE, &NEW_NONCE);
+        ige_encrypt(&mut encrypted_answer, &key, &iv);
+        types::ServerDhParamsOk { nonce: NONCE, server_nonce: SERVER_NONCE, encrypted_answer }.into()
+    }
+
+    #[test]
+    fn both_sides_come_to_the_same_key() {
+        let secret = number(&[0x77; LENGTH]);
+        let (request, agreed) =
+            prove(|_| {}).unwrap().agree(answer(|_| {}, &secret), &[0x5a; LENGTH], &[6; 16]).unwrap();
+        let (key, iv) = generate_key_data_from_nonce(&SERVER_NONCE, &NEW_NONCE);
+        let mut sent = request.encrypted_data;
+        ige_decrypt(&mut sent, &key, &iv);
+        let mut cursor = Cursor::from_slice(&sent[SHA1..]);
+        let enums::ClientDhInnerData::Data(inner) = enums::ClientDhInnerData::deserialize(&mut cursor).unwrap();
+        assert_eq!(Sha1::digest(&sent[SHA1..][..cursor.pos()])[..], sent[..SHA1]);
+        let shared = number(&inner.g_b).modpow(&secret, &prime()).to_bytes_be();
+        let key = AuthKey::from_bytes(shared.try_into().unwrap());
+        let proof = |number| types::DhGenOk {
+            nonce: NONCE,
+            server_nonce: SERVER_NONCE,
+            new_nonce_hash1: key.calc_new_nonce_hash(&NEW_NONCE, number),
+        };
+        let made = agreed.finish(proof(1).into(), 990).unwrap();
+        assert_eq!((made.auth_key, made.time_offset), (key.to_bytes(), 10));
+        assert_eq!(made.first_salt, i64::from_le_bytes([1; 8]), "3 xor 2, eight times");
+        let (_, agreed) = prove(|_| {}).unwrap().agree(answer(|_| {}, &secret), &[0x5a; LENGTH], &[6; 16]).unwrap();
+        assert!(agreed.finish(proof(2).into(), 990).is_err_and(|fault| fault == ExchangeFault::Nonce));
+    }
+
+    #[test]
+    fn numbers_that_give_the_secret_away_are_refused() {
+        let agree = |answer| prove(|_| {}).unwrap().agree(answer, &[0x5a; LENGTH], &[6; 16]).map(drop);
+        let secret = number(&[0x77; LENGTH]);
+        type Change = fn(&mut types::ServerDhInnerData);
+        let numbers: [Change; 6] = [
+            |inner| inner.g_a = vec![1],
+            |inner| inner.g_a = vec![0xff; 240],
+            |inner| inner.g_a = (prime() - BigUint::from(1_u32)).to_bytes_be(),
+            |inner| inner.g = 2,
+            |inner| inner.g = -3,
+            |inner| inner.dh_prime = vec![0xff; LENGTH],
+        ];
+        for (index, change) in numbers.into_iter().enumerate() {
+            assert!(matches!(agree(answer(change, &secret)), Err(ExchangeFault::Numbers(_))), "{index}");
+        }
+        assert_eq!(agree(answer(|inner| inner.nonce = [9; 16], &secret)), Err(ExchangeFault::Nonce));
+        let garbage = |length| types::ServerDhParamsOk {
+            nonce: NONCE,
+            server_nonce: SERVER_NONCE,
+            encrypted_answer: vec![8; length],
+        };
+        for length in [0, 16, 20, 32, 592] {
+            assert_eq!(agree(garbage(length).into()), Err(ExchangeFault::Unreadable), "{length}");
+        }
+        assert!(!is_sound_group(&[7], 3) && !is_sound_group(&prime().to_bytes_be(), 1));
+    }
+}

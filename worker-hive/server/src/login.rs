@@ -5,6 +5,7 @@ use crate::commands::{CommandError, load, open_folder};
 use crate::login_prompt::{Echo, PromptError, Prompter, printable, say};
 use crate::login_qr::{draw, erase};
 use config::HiveSettings;
+use config::worker_hive::Telegram;
 use hive_server::HiveOptions;
 use mtproto::{
     Application, CodeSent, CodeWay, FIRST_DC, FolderLock, Login, LoginFault, LoginToken, Progress, SessionFolder,
@@ -64,8 +65,10 @@ pub(crate) fn run(options: &Options) -> Result<(), CommandError> {
 }
 
 async fn sign_in(options: &Options, settings: HiveSettings, folder: &SessionFolder) -> Result<(), CommandError> {
-    // Before any question: nobody shall be asked for a code in vain.
+    // All this before any question: nobody shall be asked for a code in vain.
     let lock = claim(options, folder)?;
+    let telegram = settings.telegram.clone();
+    let client = HiveOptions::try_from(settings)?.client;
     let prompter = Prompter::new().map_err(LoginError::Io)?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -74,12 +77,10 @@ async fn sign_in(options: &Options, settings: HiveSettings, folder: &SessionFold
         tokio::select! { _ = terminate.recv() => {} _ = interrupt.recv() => {} _ = hangup.recv() => {} }
     });
     let application = tokio::select! {
-        application = application(options, &settings, &prompter) => application?,
+        application = application(options, &telegram, &prompter) => application?,
         () = &mut stopped => return Err(LoginError::Stopped.into()),
     };
-    let first_dc = first_dc(&settings);
-    let client = HiveOptions::try_from(settings)?.client;
-    let mut login = Login::new(Arc::new(client), application, first_dc);
+    let mut login = Login::new(Arc::new(client), application, first_dc(&telegram));
     let outcome = tokio::select! {
         outcome = converse(options, &prompter, &mut login) => outcome,
         () = &mut stopped => Err(LoginError::Stopped),
@@ -108,18 +109,14 @@ fn claim(options: &Options, folder: &SessionFolder) -> Result<Option<FolderLock>
 }
 
 /// Where the sign-in begins, if the usual data-centre is not among those of the settings.
-fn first_dc(settings: &HiveSettings) -> i32 {
-    let configured = &settings.telegram.data_centres;
+fn first_dc(telegram: &Telegram) -> i32 {
+    let configured = &telegram.data_centres;
     let usual = configured.is_empty() || configured.iter().any(|dc| dc.id == FIRST_DC);
     configured.first().filter(|_| !usual).map_or(FIRST_DC, |dc| dc.id)
 }
 
-async fn application(
-    options: &Options,
-    settings: &HiveSettings,
-    prompter: &Prompter,
-) -> Result<Application, LoginError> {
-    let id = match options.api_id.or(settings.telegram.api_id) {
+async fn application(options: &Options, telegram: &Telegram, prompter: &Prompter) -> Result<Application, LoginError> {
+    let id = match options.api_id.or(telegram.api_id) {
         Some(id) => id,
         None => {
             let id = prompter.ask("API id", Some("my.telegram.org/apps"), Echo::Shown).await?;
@@ -129,7 +126,7 @@ async fn application(
     if id <= 0 {
         return Err(LoginError::ApiId);
     }
-    let hash = match (&options.api_hash_file, &settings.telegram.api_hash) {
+    let hash = match (&options.api_hash_file, &telegram.api_hash) {
         (Some(path), _) => read_hash(path)?,
         (None, Some(hash)) => hash.expose().into(),
         (None, None) => match std::env::var(HASH_VARIABLE) {

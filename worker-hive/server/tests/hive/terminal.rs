@@ -14,7 +14,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) struct Terminal {
     keyboard: File,
-    /// Held so that the terminal's settings can be looked at after the program has ended.
+    /// Held so that the terminal outlives the program.
     slave: File,
     child: Child,
     screen: Receiver<Vec<u8>>,
@@ -98,10 +98,9 @@ impl Terminal {
     /// Waits for the end, and returns it with all that was on the screen.
     pub(crate) fn end(mut self) -> (ExitStatus, String) {
         let status = self.child.wait().unwrap();
-        // All of it was written before the end, and the terminal still holds what wasn't read.
-        while let Ok(bytes) = self.screen.recv_timeout(Duration::from_millis(200)) {
-            self.seen.extend(bytes);
-        }
+        // Behind whatever the program wrote: once this is there, all is.
+        self.slave.write_all(b"<the program has ended>").unwrap();
+        self.wait_for("<the program has ended>");
         (status, self.all())
     }
 }
