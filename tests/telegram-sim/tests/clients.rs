@@ -213,6 +213,29 @@ fn sign_in_follows_accounts_home() {
 }
 
 #[test]
+fn a_login_token_is_accepted_by_another_session() {
+    for (account, home) in [("user-1", 2), ("user-4", 4), ("user-2", 2)] {
+        let mut world = world();
+        world.accounts.push(Account::user("user-2", 5_000_000_002).with_password("pw", None));
+        let sim = Sim::start(world).unwrap();
+        let accepting = sim.dc_addr(home).unwrap().port();
+        let key = auth_key(&sim, account)["auth_key"].clone();
+        let job = json!({
+            "dc": 2,
+            "port": sim.dc_addr(2).unwrap().port(),
+            "phone_session": { "dc": home, "port": accepting, "auth_key": key },
+            "passwords": ["pw"],
+            "messages": [4],
+        });
+        let seen = check(&sim, account, "full", job);
+        assert_eq!(seen["bytes"]["4"], expected(&small()), "{account}");
+        let counts = sim.counters().snapshot();
+        assert_eq!(counts.calls("auth.exportLoginToken"), 2, "{account}: heard of it, and asked again");
+        assert_eq!(counts.calls("auth.importLoginToken"), u64::from(home == 4), "{account}");
+    }
+}
+
+#[test]
 fn kurigram_with_a_seeded_key_lists_and_downloads() {
     let sim = Sim::start(world()).unwrap();
     let seen = check_with("kurigram_check.py", &sim, "user-1", "abridged", auth_key(&sim, "user-1"));

@@ -301,6 +301,9 @@ fn store(
         seed.account.clone_from(name);
     }
     let name = seed.account.clone();
+    for twin in twins(folder, user_id, &name) {
+        say(&format!("note: `{twin}` is a session of the same account, and shares its limits"));
+    }
     let stored = match lock {
         Some(lock) => folder.replace(&seed, lock),
         None => folder.import(&seed),
@@ -315,4 +318,11 @@ fn store(
         (false, false) => "user",
     };
     Ok(format!("signed in {name}: {kind} {user_id} {}, data-centre {home_dc}", printable(&display)))
+}
+
+/// Other sessions of the account. What can't be read is none that this command has to judge.
+fn twins(folder: &SessionFolder, user_id: i64, name: &str) -> Vec<String> {
+    let accounts = folder.accounts().unwrap_or_default();
+    let same = |other: &String| folder.describe(other).is_ok_and(|info| info.user_id == user_id);
+    accounts.into_iter().filter(|other| other != name).filter(same).collect()
 }

@@ -275,6 +275,8 @@ fn a_session_is_replaced_when_that_is_asked_for_and_not_else() {
     let replace = ["--phone", FAR, "--name", "films", "--replace"];
     assert_eq!(desk.script(&replace, "99999\n").0, 1);
     assert!(desk.sessions()[0].bot, "a sign-in that fails replaces nothing");
+    let (code, _, err) = desk.script(&["--bot", "--name", "other"], BOT);
+    assert!(code == 0 && err.contains("note: `films` is a session of the same account"), "{err}");
     let folder = SessionFolder::open(&desk.folder.path().join("store")).unwrap();
     let lock = folder.lock().unwrap();
     let (code, _, err) = desk.script(&replace, "12345\n");
@@ -283,7 +285,7 @@ fn a_session_is_replaced_when_that_is_asked_for_and_not_else() {
     let (code, out, err) = desk.script(&replace, "12345\n");
     assert!(code == 0 && out.starts_with("signed in films: user 5000000004"), "{out}{err}");
     let sessions = desk.sessions();
-    assert_eq!((sessions.len(), sessions[0].user_id), (1, 5_000_000_004));
+    assert_eq!((sessions.len(), sessions[0].user_id), (2, 5_000_000_004));
 }
 
 #[test]
