@@ -162,7 +162,7 @@ impl SessionFolder {
     /// # Errors
     /// [`StoreError`] when the file is missing, foreign or damaged.
     pub fn describe(&self, account: &str) -> Result<AccountInfo, StoreError> {
-        Ok(AccountStore::peek(&self.existing(account)?, account, self.key.as_ref())?.info())
+        store::describe(&self.existing(account)?, account, self.key.as_ref())
     }
 
     /// Reads everything that a session is, to take it elsewhere. It is as good as a password: Telegram revokes a key that is used

@@ -1,12 +1,13 @@
 //! Telegram words stay here: session files, supervised connections, from message to location, from location to bytes.
 //!
 //! What it does: keeps one SQLite file per account; keeps several warm connections per account and data-centre, each rebuilt when
-//! it breaks; carries an account's authorization to other data-centres; finds a message's document; fetches a chunk of it. What it
-//! refuses to do: retry a chunk, choose between accounts, wait out a flood: each fault is typed and the `pool` decides. Who calls
-//! it: `pool` through [`Account`], `hive-server` for [`SessionFolder`] and [`SessionSeed`]. What stays true: once its turn
-//! came, a call ends within its deadline, and turns come as long as anything is answered; a dead data-centre blocks no other; an
-//! authorization is exported once per account and data-centre as long as its key lives; an account that was told to wait asks
-//! nothing; [`SessionFolder::lock`] keeps two runs off the same sessions; no error, log line or `Debug` text holds a key, an access hash or a file reference.
+//! it breaks and reached by the [`Route`] that the operator chose and no other; carries an account's authorization to other
+//! data-centres; finds a message's document; fetches a chunk of it. What it refuses to do: retry a chunk, choose between
+//! accounts, wait out a flood: each fault is typed and the `pool` decides. Who calls it: `pool` through [`Account`],
+//! `hive-server` for [`SessionFolder`] and [`SessionSeed`]. What stays true: once its turn came, a call ends within its deadline,
+//! and turns come as long as anything is answered; a dead data-centre blocks no other; an authorization is exported once per
+//! account and data-centre as long as its key lives; an account that was told to wait asks nothing; [`SessionFolder::lock`] keeps
+//! two runs off the same sessions; no error, log line or `Debug` text holds a key, an access hash or a file reference.
 
 mod account;
 #[cfg(test)]

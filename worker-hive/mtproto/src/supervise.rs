@@ -59,6 +59,7 @@ pub(crate) async fn supervise(
     };
     sleep(delay).await;
     loop {
+        owner.permission.given().await;
         let connected = tokio::select! {
             connected = connect(&owner) => connected,
             fault = owner.revoked.until_key_is_gone() => Err(Failure { fault, label: "revoked" }),
@@ -248,8 +249,11 @@ async fn with_own_key(
         Some(key) => with_key(owner, key).await?,
         None => {
             let targets = targets(owner);
-            let (talk, key) =
-                Talk::open(&owner.route, owner.dc, &targets).await?.make_key(&owner.config.rsa_keys).await?;
+            let (talk, key) = Talk::open(&owner.route, owner.dc, &targets)
+                .await?
+                .permitted(&owner.permission)
+                .make_key(&owner.config.rsa_keys)
+                .await?;
             owner.store.save_dc(owner.dc, known.ipv4, known.ipv6, Some(key)).await.map_err(stored)?;
             talk
         }
@@ -259,7 +263,8 @@ async fn with_own_key(
 }
 
 async fn with_key(owner: &LinkOwner, key: [u8; 256]) -> Result<Talk<Encrypted>, InvocationError> {
-    Talk::open_with_key(&owner.route, owner.dc, &targets(owner), key).await
+    let talk = Talk::open_with_key(&owner.route, owner.dc, &targets(owner), key).await?;
+    Ok(talk.permitted(&owner.permission))
 }
 
 fn targets(owner: &LinkOwner) -> Vec<SocketAddr> {

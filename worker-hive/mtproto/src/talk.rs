@@ -3,6 +3,7 @@
 use crate::conversation::{Answer, Conversation, Question};
 use crate::dial::dial;
 use crate::handshake::agree;
+use crate::permission::Permission;
 use crate::route::Route;
 use crate::rsa::RsaKeys;
 use grammers_mtproto::authentication::Finished;
@@ -10,11 +11,15 @@ use grammers_mtproto::mtp::{Encrypted, Mtp, Plain};
 use grammers_mtsender::{InvocationError, ReadError};
 use grammers_tl_types::functions::{InitConnection, InvokeWithLayer, PingDelayDisconnect, help::GetConfig};
 use grammers_tl_types::{Deserializable, LAYER, RemoteCall, Serializable, enums, types};
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::Poll;
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio::net::tcp::WriteHalf;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 
@@ -59,13 +64,14 @@ pub(crate) enum End {
 pub(crate) struct Talk<M> {
     stream: TcpStream,
     conversation: Conversation<M>,
+    permission: Permission,
 }
 
 impl Talk<Plain> {
     /// Connects to make a key.
     pub(crate) async fn open(route: &Route, dc: i32, targets: &[SocketAddr]) -> Result<Self, InvocationError> {
         let (stream, frames) = dial(route, dc, targets).await.map_err(io::Error::from)?;
-        Ok(Self { stream, conversation: Conversation::without_key(frames) })
+        Ok(Self { stream, conversation: Conversation::without_key(frames), permission: Permission::always() })
     }
 
     /// Makes a key with the data-centre, which must hold the private half of one of `keys`.
@@ -77,7 +83,7 @@ impl Talk<Plain> {
 
     /// Goes on with the key that was just made.
     fn with_new_key(self, made: &Finished) -> Talk<Encrypted> {
-        Talk { stream: self.stream, conversation: self.conversation.with_new_key(made) }
+        Talk { stream: self.stream, conversation: self.conversation.with_new_key(made), permission: self.permission }
     }
 }
 
@@ -90,7 +96,7 @@ impl Talk<Encrypted> {
         key: [u8; 256],
     ) -> Result<Self, InvocationError> {
         let (stream, frames) = dial(route, dc, targets).await.map_err(io::Error::from)?;
-        Ok(Self { stream, conversation: Conversation::with_key(frames, key) })
+        Ok(Self { stream, conversation: Conversation::with_key(frames, key), permission: Permission::always() })
     }
 
     /// Has Telegram's updates, serialized, put into this channel as long as anybody reads it. Else they are thrown away.
@@ -146,7 +152,7 @@ impl Talk<Encrypted> {
             let (room, outgoing) = self.conversation.buffers();
             let event = tokio::select! {
                 count = reader.read(room) => Event::Came(count),
-                count = writer.write(outgoing), if !outgoing.is_empty() => Event::Wrote(count),
+                count = write(&mut writer, outgoing, &self.permission), if !outgoing.is_empty() => Event::Wrote(count),
                 question = questions.recv() => Event::Asked(question),
                 () = sleep_until(deadline.unwrap_or(next_ping).min(next_ping)) => Event::Alarm,
             };
@@ -192,6 +198,11 @@ impl Talk<Encrypted> {
 }
 
 impl<M: Mtp> Talk<M> {
+    /// The same conversation, of which not a byte is written while the permission is not given.
+    pub(crate) fn permitted(self, permission: &Permission) -> Self {
+        Self { permission: permission.clone(), ..self }
+    }
+
     /// Asks one thing and waits for its answer. There is no time limit here.
     pub(crate) async fn invoke<R: RemoteCall>(&mut self, request: &R) -> Result<R::Return, InvocationError> {
         let (answer, mut answered) = oneshot::channel();
@@ -204,8 +215,25 @@ impl<M: Mtp> Talk<M> {
             let (mut reader, mut writer) = self.stream.split();
             tokio::select! {
                 count = reader.read(room) => came(&mut self.conversation, count?)?,
-                count = writer.write(outgoing), if !outgoing.is_empty() => self.conversation.wrote(count?),
+                count = write(&mut writer, outgoing, &self.permission), if !outgoing.is_empty() => {
+                    self.conversation.wrote(count?);
+                }
             }
+        }
+    }
+}
+
+/// Writes once the permission is given. It is asked whenever the socket is about to take bytes, and not only before: the process may
+/// have been stopped since.
+async fn write(writer: &mut WriteHalf<'_>, bytes: &[u8], permission: &Permission) -> io::Result<usize> {
+    loop {
+        permission.given().await;
+        let written = poll_fn(|cx| match permission.is_given() {
+            true => Pin::new(&mut *writer).poll_write(cx, bytes).map(Some),
+            false => Poll::Ready(None),
+        });
+        if let Some(count) = written.await {
+            return count;
         }
     }
 }
