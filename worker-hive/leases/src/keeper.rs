@@ -24,6 +24,12 @@ pub(crate) struct Keeper {
     leaving: bool,
     valid_until: Millis,
     next: Millis,
+    /// When the last beat that was answered was sent.
+    heard: Millis,
+    /// Since then something happened that others may not have had: the store may have given away what is held.
+    doubt: bool,
+    /// The last beat was not answered.
+    away: bool,
 }
 
 /// What came of a beat.
@@ -47,6 +53,9 @@ impl Keeper {
             leaving: false,
             valid_until: 0,
             next: 0,
+            heard: 0,
+            doubt: true,
+            away: false,
         }
     }
 
@@ -97,11 +106,12 @@ impl Keeper {
     }
 
     /// What to say now.
-    pub(crate) fn beat(&mut self, wanted: Vec<i64>) -> Beat {
+    pub(crate) fn beat(&self, now: Millis, wanted: Vec<i64>) -> Beat {
         Beat {
             run: self.run.clone(),
             ttl: self.ttl,
             leave: self.leaving,
+            sure: now < self.valid_until,
             held: self.held.iter().map(|(account, fence)| (*account, *fence)).collect(),
             told: self.told.iter().map(|(account, load)| (*account, *load)).collect(),
             gone: self.gone.clone(),
@@ -115,6 +125,7 @@ impl Keeper {
         // run differently, and for calls that are on their way out.
         self.valid_until = self.valid_until.max(sent + self.ttl - self.ttl / 6);
         self.next = if now < self.valid_until { (sent + self.ttl / BEATS).max(now) } else { now };
+        (self.heard, self.doubt, self.away) = (sent, false, false);
         let mut outcome = Outcome::default();
         for ((account, fence), kept) in beat.held.iter().zip(&reply.kept) {
             // What was let go, or taken anew, while the question was under way is not what the answer speaks of.
@@ -139,12 +150,16 @@ impl Keeper {
         outcome
     }
 
-    /// Takes note that a beat brought no answer.
-    pub(crate) fn failed(&mut self, now: Millis, failure: &StoreFailure) -> Outcome {
+    /// Takes note that a beat that was sent at `sent` brought no answer.
+    pub(crate) fn failed(&mut self, sent: Millis, now: Millis, failure: &StoreFailure) -> Outcome {
         self.next = now + self.ttl / TRIES;
+        // An outage that others have too begins before a beat is late, and then either ends before a lease does or is a gap.
+        self.doubt |=
+            matches!(failure, StoreFailure::Refused(_)) || (!self.away && sent > self.heard + self.ttl * 5 / 12);
+        self.away = true;
         if now < self.valid_until {
             // Only while nothing was missed: a process that was stopped for longer does not know what happened meanwhile.
-            if self.keep && matches!(failure, StoreFailure::Away(_)) {
+            if self.keep && !self.doubt {
                 self.valid_until = self.valid_until.max(now + self.ttl / BEATS);
             }
             return Outcome::default();
@@ -169,7 +184,7 @@ mod tests {
     }
 
     fn ask(keeper: &mut Keeper, ledger: &mut Ledger, now: u64, wanted: Vec<i64>) -> super::Outcome {
-        let beat = keeper.beat(wanted);
+        let beat = keeper.beat(now, wanted);
         let reply = ledger.beat(now, "", &beat).unwrap();
         keeper.answered(now, now, &beat, &reply)
     }
@@ -228,9 +243,12 @@ mod tests {
             Answer::NotYet { left } => left,
             ref other => panic!("{other:?}"),
         };
-        assert_eq!(left(&ask(&mut b, &mut ledger, 50, vec![7])), TTL);
-        assert_eq!(left(&ask(&mut b, &mut ledger, 50 + TTL - 1, vec![7])), 1);
-        assert!(ask(&mut a, &mut ledger, 50 + TTL - 1, vec![]).lost.is_empty());
+        for beat in 0..4 {
+            assert_eq!(left(&ask(&mut b, &mut ledger, 50 + beat * TTL / 4, vec![8])), TTL - beat * TTL / 4);
+            if beat < 3 {
+                assert!(ask(&mut a, &mut ledger, 60 + beat * TTL / 4, vec![]).lost.is_empty());
+            }
+        }
         let answers = ask(&mut b, &mut ledger, 50 + TTL, vec![7]).answers;
         assert!(matches!(answers[0].1, Answer::Busy { .. }), "{answers:?}");
     }
@@ -243,7 +261,7 @@ mod tests {
             let mut now = 0;
             while now < 10 * TTL && a.holds(7) {
                 now = a.next().max(now) + a.patience();
-                a.failed(now, &away());
+                a.failed(now - a.patience(), now, &away());
             }
             assert_eq!(a.holds(7), keep);
             assert!(keep || now <= TTL + a.patience());
@@ -252,20 +270,26 @@ mod tests {
                 // Stopped for a TTL: it doesn't know, so it must not call, and without an answer it lets go.
                 now += TTL;
                 assert!(now >= a.valid_until());
-                assert_eq!(a.failed(now, &away()).lost, vec![7]);
+                assert_eq!(a.failed(now, now, &away()).lost, vec![7]);
             }
         }
         // A store that answers is not away, whatever it says.
         let (mut ledger, mut a) = (ledger(), Keeper::new("a".into(), TTL, true));
         granted(&ask(&mut a, &mut ledger, 0, vec![7]));
-        assert!(a.failed(TTL / 2, &StoreFailure::Refused("NOAUTH".into())).lost.is_empty());
-        assert_eq!(a.failed(TTL, &StoreFailure::Refused("NOAUTH".into())).lost, vec![7]);
+        assert!(a.failed(TTL / 3, TTL / 3, &StoreFailure::Refused("NOAUTH".into())).lost.is_empty());
+        // And if it is away afterwards, others may have got the account before.
+        assert_eq!(a.failed(TTL, TTL, &away()).lost, vec![7]);
+        // Nor is a hive that was late the judge of what others had.
+        let (mut ledger, mut a) = (Ledger::of_one_process(TTL, 0), Keeper::new("a".into(), TTL, true));
+        granted(&ask(&mut a, &mut ledger, 0, vec![7]));
+        assert!(a.failed(TTL / 2, TTL / 2, &away()).lost.is_empty());
+        assert_eq!(a.failed(TTL, TTL, &away()).lost, vec![7]);
     }
 
     #[test]
     fn an_answer_that_comes_late_is_not_trusted() {
         let (mut ledger, mut a) = (ledger(), Keeper::new("a".into(), TTL, true));
-        let beat = a.beat(vec![7]);
+        let beat = a.beat(0, vec![7]);
         let reply = ledger.beat(5, "", &beat).unwrap();
         a.answered(0, 2 * TTL, &beat, &reply);
         assert!(a.holds(7) && a.valid_until() < 2 * TTL && a.next() == 2 * TTL, "asked again before it is used");
@@ -275,7 +299,7 @@ mod tests {
     fn another_lease_time_is_refused_while_others_are_there() {
         let mut ledger = ledger();
         ask(&mut Keeper::new("a".into(), TTL, true), &mut ledger, 0, vec![]);
-        let other = Keeper::new("b".into(), 2 * TTL, true).beat(vec![]);
+        let other = Keeper::new("b".into(), 2 * TTL, true).beat(0, vec![]);
         assert_eq!(ledger.beat(1, "", &other), Err(TTL));
     }
 }

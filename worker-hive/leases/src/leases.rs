@@ -161,6 +161,13 @@ impl Leases {
         Self { commands, shared, hive: options.hive.into(), ttl: options.ttl }
     }
 
+    /// Hears from the store once, or learns that it is away: from then on [`Leases::hives`] and [`Leases::seen`] know the others.
+    pub async fn meet(&self) {
+        let (done, heard) = oneshot::channel();
+        let _ = self.commands.send(Command::Meet { done });
+        let _ = heard.await;
+    }
+
     /// Takes an account, if nobody has it.
     ///
     /// # Errors

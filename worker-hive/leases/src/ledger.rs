@@ -63,7 +63,9 @@ impl Ledger {
                 return Err(theirs);
             }
             Some(mut meta) => {
-                let gap = now.saturating_sub(meta.last) > beat.ttl / 2 && others;
+                // While it is quiet, those who hold something may not have been heard yet.
+                let others = others || meta.last < meta.quiet_until;
+                let gap = now.saturating_sub(meta.last) > beat.ttl * 5 / 12 && others;
                 if meta.server != server || now < meta.last || gap {
                     meta.quiet_until = now + beat.ttl;
                 }
@@ -111,8 +113,10 @@ impl Ledger {
 
     fn renew(&mut self, now: Millis, beat: &Beat, account: i64, fence: u64, meta: &mut Meta) -> bool {
         let record = self.accounts.entry(account).or_default();
-        // The highest fence is the newest word, also when the store has come back with old ones.
-        let mine = record.fence < fence || (record.fence == fence && record.holder == beat.run);
+        let known = record.fence == fence && record.holder == beat.run;
+        // The highest fence is the newest word, also when the store has come back with old ones. But who has been out of touch for longer than
+        // its lease may be remembered by an old copy of a store that had given the account to another.
+        let mine = if beat.sure { known || record.fence < fence } else { known && now >= meta.quiet_until };
         if mine {
             record.holder.clone_from(&beat.run);
             (record.fence, record.expires, record.touched) = (fence, now + beat.ttl, now);

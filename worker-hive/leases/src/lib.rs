@@ -18,9 +18,10 @@
 //!   was restored from an old copy says. Who renews or releases names its run (a hive's name and a random part) and its fence: a hive
 //!   that was started again is another one.
 //! - When the store comes back after a gap, nobody takes anything for a whole TTL, and those who held accounts renew them as if nothing had
-//!   been. A gap is: another run id (restarted, or another server in its place), nothing remembered, a clock that went back, or no beat
-//!   of anybody for half a TTL while another hive was there. Half a TTL, because a holder who was cut off then for less can still
-//!   renew in time: its last beat was at most a third before, and it tries again within a sixth.
+//!   been, unless their own leases had run out. A gap is: another run id (restarted, or another server in its place), nothing remembered, a clock that went back, or no beat
+//!   of anybody for five twelfths of a TTL while another hive was there, or may have been. A holder who was cut off with everybody for less renews in time:
+//!   its last beat was at most five twelfths before (else it doubts, and stops like a hive that was refused), and it tries again within a
+//!   sixth.
 //! - A flood wait is kept with the account, for whoever holds it next, and is never cut short.
 //!
 //! # What is ruled out, and what is not
@@ -38,8 +39,10 @@
 //!   are the one): with [`WhenAway::Stop`] never two. With [`WhenAway::Keep`] that hive goes on, and the others take its accounts after a
 //!   TTL: *two hives use one account* until it reaches Redis again. From inside, a hive can't tell this from an outage. If Redis answers at
 //!   all, and be it by a refusal, it is no outage, and the hive stops. Operators choose; the runbook says by what.
-//! - **Clocks**: a hive's own can't be set; it may run wrong by a sixth. Redis' may jump: forwards, it looks like a gap, or is too
-//!   short a jump to end a lease before it is renewed; backwards, it is a gap, and leases live longer by as much.
+//! - **Clocks**: a hive's own can't be set; it may run wrong by a sixth. Redis' may jump. Backwards it is a gap, and leases live longer by as
+//!   much; forwards by more than half a TTL it is a gap too. A shorter jump forwards ends leases earlier by as much, which harms nobody who
+//!   can renew; together with a cut-off or an outage in the same TTL, two may hold for what the jump is longer than a sixth of a TTL. Let the
+//!   clock of Redis be slewed, not stepped.
 //! - **A lost answer**: what was granted and not heard of runs out, or is granted again to the same run. **A late question** does
 //!   nothing, because its fence is an old one.
 //!

@@ -22,6 +22,8 @@ pub(crate) struct Beat {
     pub(crate) ttl: Millis,
     /// The hive lets everything go and is not counted any more.
     pub(crate) leave: bool,
+    /// The hive's leases were good when it said so: what it holds is not another's, whatever the store remembers.
+    pub(crate) sure: bool,
     /// Accounts and fences that the hive holds.
     pub(crate) held: Vec<(i64, u64)>,
     pub(crate) told: Vec<(i64, Load)>,

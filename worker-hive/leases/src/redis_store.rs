@@ -80,7 +80,7 @@ impl RedisStore {
             Some((now, server)) => call.arg(now).arg(server),
             None => call.arg("").arg(""),
         };
-        call.arg(&beat.run).arg(beat.ttl).arg(u8::from(beat.leave));
+        call.arg(&beat.run).arg(beat.ttl).arg(u8::from(beat.leave)).arg(u8::from(beat.sure));
         call.arg(beat.held.len());
         for (account, fence) in &beat.held {
             call.arg(account).arg(fence);

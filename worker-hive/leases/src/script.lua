@@ -1,6 +1,6 @@
 -- One beat of a hive: what `ledger.rs` does, field for field. Its tests hold the two to the same answers.
 -- KEYS: meta (hash), hives (sorted set: run by its last beat), accounts (hash: account to record).
--- ARGV: now ('' for the server's clock), server ('' for the server's own run id), run, ttl, leave,
+-- ARGV: now ('' for the server's clock), server ('' for the server's own run id), run, ttl, leave, sure,
 --   then four lists, each after its length: held (account, fence), told (account, streams, speed, rest), gone (account, fence),
 --   wanted (account).
 -- A record is fence|expires|rest_until|streams|speed|touched|asked|holder|asker. Account ids stay text: Lua has only doubles.
@@ -14,9 +14,9 @@ if not now then
 end
 local server = ARGV[2]
 if server == '' then server = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)') or '?' end
-local run, ttl, leave = ARGV[3], tonumber(ARGV[4]), ARGV[5] == '1'
+local run, ttl, leave, sure = ARGV[3], tonumber(ARGV[4]), ARGV[5] == '1', ARGV[6] == '1'
 
-local at = 5
+local at = 6
 local function list(width)
   at = at + 1
   local items = {}
@@ -67,7 +67,8 @@ if m[1] then
   if others and tonumber(m[2]) ~= ttl then return { 'ttl', tonumber(m[2]) } end
   local last = tonumber(m[3])
   quiet, fence, swept = tonumber(m[4]), tonumber(m[5]), tonumber(m[6])
-  local gap = past(last) > math.floor(ttl / 2) and others
+  -- While it is quiet, those who hold something may not have been heard yet.
+  local gap = past(last) > math.floor(ttl * 5 / 12) and (others or last < quiet)
   if m[1] ~= server or now < last or gap then quiet = now + ttl end
 end
 for _, other in ipairs(redis.call('ZRANGE', hives_key, 0, -1)) do
@@ -79,7 +80,8 @@ local kept = {}
 for i, item in ipairs(held) do
   local r, f = record(item[1]), tonumber(item[2])
   kept[i] = 0
-  if r.fence < f or (r.fence == f and r.holder == run) then
+  local known = r.fence == f and r.holder == run
+  if (sure and (known or r.fence < f)) or (known and now >= quiet) then
     r.holder, r.fence, r.expires, r.touched = run, f, now + ttl, now
     fence = math.max(fence, f)
     save(item[1], r)

@@ -19,6 +19,7 @@ pub(crate) enum Command {
     Take { account: i64, answer: oneshot::Sender<Result<Held, LeaseError>> },
     Release { account: i64, fence: u64, done: Option<oneshot::Sender<()>> },
     Tell { account: i64, load: Load },
+    Meet { done: oneshot::Sender<()> },
     Leave { done: oneshot::Sender<()> },
 }
 
@@ -120,6 +121,10 @@ impl Task {
                     return true;
                 }
             }
+            Command::Meet { done } => {
+                self.waiting.extend(Some(done).filter(|_| !self.left));
+                return true;
+            }
             Command::Leave { done } => {
                 if !self.left {
                     self.waiting.push(done);
@@ -151,13 +156,13 @@ impl Task {
     async fn beat(&mut self) {
         let waiting = std::mem::take(&mut self.waiting);
         let wanted = self.wanted.keys().copied().collect();
-        let beat = self.keeper.beat(wanted);
         let sent = clock::now();
+        let beat = self.keeper.beat(sent, wanted);
         let answer = self.store.beat(&beat, Duration::from_millis(self.keeper.patience())).await;
         let now = clock::now();
         let outcome = match &answer {
             Ok(reply) => self.keeper.answered(sent, now, &beat, reply),
-            Err(failure) => self.keeper.failed(now, failure),
+            Err(failure) => self.keeper.failed(sent, now, failure),
         };
         // What was lost ends before anything is said to be valid longer.
         for account in &outcome.lost {

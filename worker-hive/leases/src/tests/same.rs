@@ -60,6 +60,7 @@ async fn the_script_does_what_the_ledger_does() {
             let beat = Beat {
                 run: (*RUNS.choose(&mut rng).unwrap()).to_owned(),
                 ttl: if rng.random_range(0..20) == 0 { TTL + 1 } else { TTL },
+                sure: rng.random_bool(0.7),
                 leave: rng.random_range(0..12) == 0,
                 held: some(&mut rng, &fences),
                 told,
