@@ -47,7 +47,7 @@ async fn scripted(script: Vec<String>) -> (HiveClient, tokio::task::JoinHandle<V
         requests
     });
     let config = HiveConfig {
-        address,
+        addresses: vec![address],
         token: SecretString::from("token"),
         http2: false,
         connect_timeout: Duration::from_secs(5),
