@@ -10,6 +10,7 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::debug;
 
+use crate::conduct::Told;
 use crate::counters::From;
 use crate::faults::Reachability;
 use crate::session::Session;
@@ -28,8 +29,8 @@ const PIECE: usize = 16 * 1024;
 pub(crate) enum Send {
     /// Speak this transport; comes before anything else.
     Speak(Box<Encoder>),
-    /// A packet, with room for the transport's header in front, that counts against this account's width.
-    Packet { packet: Vec<u8>, account: Option<usize>, manner: Manner },
+    /// A packet, with room for the transport's header in front, that counts against this account's width, and what it tells.
+    Packet { packet: Vec<u8>, account: Option<usize>, manner: Manner, told: Option<Told> },
     /// A transport error; the connection closes.
     Error(i32),
     /// Close.
@@ -59,9 +60,14 @@ impl Wire {
         let _ = self.sender.send(what).await;
     }
 
+    /// Returns when nothing that is sent arrives any more.
+    pub(crate) async fn closed(&self) {
+        self.sender.closed().await;
+    }
+
     /// Queues a packet that nobody asked for, unless the wire is busy: then it's lost, as such packets may be.
     pub(crate) fn tell(&self, packet: Vec<u8>) {
-        let _ = self.sender.try_send(Send::Packet { packet, account: None, manner: Manner::Whole });
+        let _ = self.sender.try_send(Send::Packet { packet, account: None, manner: Manner::Whole, told: None });
     }
 }
 
@@ -163,10 +169,10 @@ async fn write(shared: Arc<Shared>, mut socket: OwnedWriteHalf, mut receiver: mp
                 encoder = Some(spoken);
                 Ok(true)
             }
-            (Send::Packet { mut packet, account, manner }, Some(encoder)) => {
+            (Send::Packet { mut packet, account, manner, told }, Some(encoder)) => {
                 let start = encoder.frame(&mut packet);
                 let frame = &packet[start..];
-                match manner {
+                let done = match manner {
                     Manner::Whole => paced(&shared, &mut socket, &mut pipe, frame, account, 0).await.map(|()| true),
                     Manner::Slowly(rate) => {
                         paced(&shared, &mut socket, &mut pipe, frame, account, rate).await.map(|()| true)
@@ -175,7 +181,11 @@ async fn write(shared: Arc<Shared>, mut socket: OwnedWriteHalf, mut receiver: mp
                         let half = &frame[..frame.len() / 2];
                         paced(&shared, &mut socket, &mut pipe, half, account, 0).await.map(|()| false)
                     }
+                };
+                if let (Ok(true), Some(told)) = (&done, told) {
+                    shared.counters.book.told(told);
                 }
+                done
             }
             (Send::Error(code), Some(encoder)) => socket.write_all(&encoder.error(code)).await.map(|()| false),
             (Send::Close, _) | (_, None) => Ok(false),

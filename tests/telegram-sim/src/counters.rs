@@ -2,9 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use parking_lot::Mutex;
 use serde::Serialize;
+
+use crate::conduct::{Book, Conduct};
 
 /// Calls of one method by one account on one data-centre.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -57,6 +60,8 @@ pub struct Counts {
     pub bytes: BTreeMap<String, u64>,
     /// Faults applied, by rules.
     pub faults: u64,
+    /// How each account's clients behaved.
+    pub conduct: Vec<Conduct>,
 }
 
 impl Counts {
@@ -102,6 +107,7 @@ pub(crate) enum From {
 #[derive(Default)]
 pub struct Counters {
     inner: Mutex<Inner>,
+    pub(crate) book: Arc<Book>,
 }
 
 impl Counters {
@@ -132,6 +138,7 @@ impl Counters {
             pings: inner.pings,
             bytes: inner.bytes.clone(),
             faults: inner.faults,
+            conduct: self.book.snapshot(),
         }
     }
 
@@ -140,10 +147,13 @@ impl Counters {
         let mut inner = self.inner.lock();
         let open = std::mem::take(&mut inner.open);
         *inner = Inner { open, ..Inner::default() };
+        drop(inner);
+        self.book.reset();
     }
 
     pub(crate) fn called(&self, method: &'static str, account: &str, dc: i32) {
         *self.inner.lock().calls.entry((method, account.to_owned(), dc)).or_default() += 1;
+        self.book.asked(account, method);
     }
 
     pub(crate) fn chunk_asked(&self, document: i64, offset: u64, limit: u64) {

@@ -50,6 +50,7 @@
 mod api;
 mod call;
 mod clock;
+mod conduct;
 mod connection;
 mod content;
 mod control;
@@ -73,10 +74,12 @@ mod sim;
 mod srp;
 mod state;
 mod transport;
+mod usage;
 mod world;
 mod world_check;
 mod world_file;
 
+pub use conduct::Conduct;
 pub use content::{Content, OpenFile};
 pub use control::ControlSocket;
 pub use counters::{CallCount, ChunkCount, Counters, Counts};
@@ -86,5 +89,6 @@ pub use folder::{FolderOptions, Placement};
 pub use numbers::rsa_public_pem;
 pub use shape::{Flood, Shape};
 pub use sim::{DcAddress, SessionSeed, Sim, SimError};
+pub use usage::SharedKey;
 pub use world::{Account, Channel, Document, Message, Password, Topic, World};
 pub use world_file::WorldFileError;
