@@ -204,3 +204,90 @@ impl<M: Mtp> Conversation<M> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Conversation, Question};
+    use crate::frames::Frames;
+    use grammers_crypto::DequeBuffer;
+    use grammers_mtproto::mtp::Plain;
+    use grammers_mtsender::ReadError;
+    use tokio::sync::oneshot;
+
+    type Answered = oneshot::Receiver<super::Answer>;
+
+    fn question(body: &[u8]) -> (Question, Answered) {
+        let (answer, answered) = oneshot::channel();
+        (Question { body: body.to_vec(), answer }, answered)
+    }
+
+    /// What a server says before there is a key, as it goes over the wire.
+    fn said(frames: &mut Frames, body: &[u8]) -> Vec<u8> {
+        let mut packet = DequeBuffer::with_capacity(body.len() + 64, 64);
+        packet.extend([&0_i64.to_le_bytes()[..], &5_i64.to_le_bytes()].concat());
+        packet.extend(u32::try_from(body.len()).unwrap().to_le_bytes());
+        packet.extend(body);
+        frames.pack(&mut packet, [0; 16]);
+        packet[..].to_vec()
+    }
+
+    fn write_all(conversation: &mut Conversation<Plain>, step: usize) -> Vec<u8> {
+        let mut written = Vec::new();
+        loop {
+            let (_, outgoing) = conversation.buffers();
+            if outgoing.is_empty() {
+                return written;
+            }
+            let count = outgoing.len().min(step);
+            written.extend_from_slice(&outgoing[..count]);
+            conversation.wrote(count);
+        }
+    }
+
+    #[test]
+    fn bytes_may_come_and_go_in_any_pieces() {
+        let mut conversation = Conversation::without_key(Frames::full());
+        let mut server = Frames::full();
+        for (length, step) in [(4, 1), (40, 7), (200_000, 1000), (1_000_000, 70_000), (4, usize::MAX)] {
+            let (asked, mut answered) = question(b"what");
+            conversation.ask(asked);
+            let sent = write_all(&mut conversation, step);
+            assert_eq!(sent.len(), 4 + 4 + 20 + 4 + 4, "length, number, envelope, body, checksum");
+            let body: Vec<u8> = (0..length).map(|n| u8::try_from(n % 251).unwrap()).collect();
+            let mut coming = said(&mut server, &body);
+            while !coming.is_empty() {
+                assert!(answered.try_recv().is_err());
+                let (room, _) = conversation.buffers();
+                let count = coming.len().min(step).min(room.len());
+                room[..count].copy_from_slice(&coming[..count]);
+                coming.drain(..count);
+                conversation.came(count).unwrap();
+            }
+            assert_eq!(answered.try_recv().unwrap().unwrap(), body);
+        }
+    }
+
+    #[test]
+    fn what_nobody_waits_for_any_more_is_not_sent() {
+        let mut conversation = Conversation::without_key(Frames::full());
+        let (left, answered) = question(b"left");
+        conversation.ask(left);
+        drop(answered);
+        let (stays, mut answered) = question(b"stay");
+        conversation.ask(stays);
+        let sent = write_all(&mut conversation, usize::MAX);
+        assert!(sent.windows(4).any(|piece| piece == b"stay") && !sent.windows(4).any(|piece| piece == b"left"));
+        conversation.end(&ReadError::Io(std::io::ErrorKind::UnexpectedEof.into()));
+        assert!(answered.try_recv().unwrap().is_err());
+    }
+
+    #[test]
+    fn what_can_not_be_understood_ends_the_conversation() {
+        for broken in [&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], &[0xff; 64], &[0; 64]] {
+            let mut conversation = Conversation::without_key(Frames::full());
+            let (room, _) = conversation.buffers();
+            room[..broken.len()].copy_from_slice(broken);
+            assert!(conversation.came(broken.len()).is_err(), "{broken:?}");
+        }
+    }
+}

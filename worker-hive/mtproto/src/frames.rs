@@ -161,9 +161,27 @@ mod tests {
     use crate::proxy_secret::ProxySecret;
     use grammers_crypto::{DequeBuffer, ObfuscatedCipher};
     use grammers_mtproto::transport::Error;
+    use proptest::prelude::{any, proptest};
     use sha2::{Digest, Sha256};
 
     const RANDOM: [u8; 64] = [0x5a; 64];
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_panic_or_point_outside(come in any::<Vec<u8>>(), length in 0_u32..80) {
+            let begin = length.to_le_bytes();
+            for mut come in [come.clone(), [&begin[..], &come].concat()] {
+                let size = come.len();
+                for mut frames in [Frames::full(), Frames::through_mtproxy(&secret(true), 2, &RANDOM)] {
+                    match frames.next(&mut come) {
+                        Ok(Next::Packet { body, used }) => assert!(body.end <= used && used <= size),
+                        Ok(Next::Needs(more)) => assert!(more > size),
+                        Err(_) => {}
+                    }
+                }
+            }
+        }
+    }
 
     fn packet(length: usize) -> DequeBuffer<u8> {
         let mut buffer = DequeBuffer::with_capacity(length, 128);

@@ -5,11 +5,14 @@ use crate::route::Credentials;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use secrecy::ExposeSecret;
+use secrecy::zeroize::Zeroizing;
 use std::net::SocketAddr;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 /// Longest head that a proxy's answer may have.
 const LONGEST_HEAD: usize = 16 * 1024;
+/// A route's text is shorter than this, and what base64 makes of it.
+const LONGEST_REQUEST: usize = 8 * 1024;
 const END: &[u8] = b"\r\n\r\n";
 const PROXY_LOGIN_NEEDED: u16 = 407;
 
@@ -19,11 +22,14 @@ pub(crate) async fn connect<S: AsyncRead + AsyncWrite + Unpin>(
     credentials: Option<&Credentials>,
     target: SocketAddr,
 ) -> Result<(), DialError> {
-    let mut request = format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n");
+    // With room for all of it, as what is left behind by growing is not wiped.
+    let mut request = Zeroizing::new(String::with_capacity(LONGEST_REQUEST));
+    request.push_str(&format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n"));
     if let Some(credentials) = credentials {
-        let login = format!("{}:{}", credentials.user.expose_secret(), credentials.password.expose_secret());
+        let (user, password) = (credentials.user.expose_secret(), credentials.password.expose_secret());
+        let login = Zeroizing::new(format!("{user}:{password}"));
         request.push_str("Proxy-Authorization: Basic ");
-        STANDARD.encode_string(login, &mut request);
+        STANDARD.encode_string(login.as_bytes(), &mut request);
         request.push_str("\r\n");
     }
     request.push_str("\r\n");

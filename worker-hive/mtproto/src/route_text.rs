@@ -194,8 +194,28 @@ fn host_of(text: &str) -> Result<Host, RouteError> {
 
 #[cfg(test)]
 mod tests {
-    use super::parse;
-    use crate::route::RouteError;
+    use super::{escape, parse};
+    use crate::route::{Route, RouteError};
+    use proptest::prelude::{any, proptest};
+    use secrecy::ExposeSecret;
+
+    proptest! {
+        #[test]
+        fn any_login_survives_and_none_is_shown(user in "[^\\p{Cc}:]{1,40}", password in "[^\\p{Cc}]{1,40}", port in 1_u16..) {
+            for scheme in ["socks5", "http"] {
+                let text = format!("{scheme}://{}:{}@proxy.example:{port}", escape(&user), escape(&password));
+                let route = Route::parse(&text).unwrap();
+                assert_eq!(route.to_secret_text().expose_secret(), text);
+                assert_eq!(route.to_string(), format!("{scheme}://[hidden]@proxy.example:{port}"));
+            }
+        }
+
+        #[test]
+        fn no_text_makes_it_panic(text in any::<String>(), scheme in 0_usize..6) {
+            let scheme = ["", "socks5://", "http://", "mtproxy://", "tg://proxy?", "https://t.me/"][scheme];
+            let _ = parse(&format!("{scheme}{text}"));
+        }
+    }
 
     #[test]
     fn what_is_no_route_is_refused_and_not_quoted() {

@@ -3,6 +3,7 @@
 use crate::dial::DialError;
 use crate::route::Credentials;
 use secrecy::ExposeSecret;
+use secrecy::zeroize::Zeroizing;
 use std::net::SocketAddr;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
@@ -65,7 +66,9 @@ pub(crate) async fn connect<S: AsyncRead + AsyncWrite + Unpin>(
 }
 
 async fn log_in<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, credentials: &Credentials) -> Result<(), DialError> {
-    let mut request = vec![LOGIN_VERSION];
+    // With room for all of it, as what is left behind by growing is not wiped.
+    let mut request = Zeroizing::new(Vec::with_capacity(3 + 2 * usize::from(u8::MAX)));
+    request.push(LOGIN_VERSION);
     for text in [&credentials.user, &credentials.password] {
         let text = text.expose_secret();
         // The route's text was checked for it.
