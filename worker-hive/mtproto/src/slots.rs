@@ -231,8 +231,9 @@ mod tests {
         let slots = Arc::new(Slots::new(2, PATIENCE));
         let mut now = Instant::now();
         let sizes = rounds(&slots, &mut now, &[1; 20]);
-        assert!(sizes[0] == 4 && sizes.is_sorted() && sizes.last() == Some(&8), "{sizes:?}");
-        assert_eq!(rounds(&slots, &mut now, &[5, 5, 9, 9, 9]), [8, 4, 2, 1, 1]);
+        assert!(sizes[0] == 4 && sizes[5..].iter().all(|size| (7..=8).contains(size)), "{sizes:?}");
+        let sizes = rounds(&slots, &mut now, &[5, 5, 9, 9, 9]);
+        assert!(sizes[1] == sizes[0] / 2 && sizes[2..] == [2, 1, 1] || sizes[2..] == [1, 1, 1], "{sizes:?}");
     }
 
     #[test]
