@@ -160,6 +160,11 @@ fn secret<T: FromSql>(
 }
 
 pub(crate) fn load(file: &Connection, seal: Option<&Seal>, account: &str) -> Result<Memory, StoreError> {
+    Ok(Memory { info: info(file, seal, account)?, dcs: datacentres(file, seal)?, peers: peers(file, seal)? })
+}
+
+/// Who the session is, without a look at the secrets of its peers: this is read every few seconds of every session.
+pub(crate) fn info(file: &Connection, seal: Option<&Seal>, account: &str) -> Result<AccountInfo, StoreError> {
     let mut info = file.query_row("SELECT user_id, bot, premium, api_id, home_dc FROM account", [], |row| {
         Ok(AccountInfo {
             account: account.to_owned(),
@@ -176,9 +181,26 @@ pub(crate) fn load(file: &Connection, seal: Option<&Seal>, account: &str) -> Res
         })
     })?;
     info.disabled = file.prepare("SELECT 1 FROM setting WHERE name = 'disabled'")?.exists([])?;
-    let dcs = datacentres(file, seal)?;
-    info.key_id = dcs.get(&info.home_dc).and_then(|dc| dc.auth_key.as_ref()).map_or(0, key_id);
-    Ok(Memory { info, dcs, peers: peers(file, seal)? })
+    let mut authorized = file.prepare("SELECT id FROM datacentre WHERE authorized <> 0 ORDER BY id")?;
+    info.authorized_dcs = authorized.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+    let known = "SELECT count(*) FROM peer WHERE access_hash IS NOT NULL OR sealed_hash IS NOT NULL";
+    let peers: i64 = file.query_row(known, [], |row| row.get(0))?;
+    info.peers = usize::try_from(peers).unwrap_or(0);
+    let mut home = file.prepare("SELECT auth_key, sealed_key FROM datacentre WHERE id = ?1")?;
+    if let Some(row) = home.query([info.home_dc])?.next()? {
+        info.key_id = auth_key(seal, info.home_dc, row, (0, 1))?.as_ref().map_or(0, key_id);
+    }
+    Ok(info)
+}
+
+fn auth_key(
+    seal: Option<&Seal>,
+    dc: i32,
+    row: &Row<'_>,
+    columns: (usize, usize),
+) -> Result<Option<[u8; 256]>, StoreError> {
+    let key: Option<Vec<u8>> = secret(seal, Cell::Key(dc), row, columns, |bytes| Some(bytes.to_vec()))?;
+    key.map(|key| key.try_into().map_err(|_| StoreError::Damaged("a key's length"))).transpose()
 }
 
 fn datacentres(file: &Connection, seal: Option<&Seal>) -> Result<BTreeMap<i32, DcRecord>, StoreError> {
@@ -193,8 +215,7 @@ fn datacentres(file: &Connection, seal: Option<&Seal>) -> Result<BTreeMap<i32, D
         };
         let ipv4 = address(1)?.and_then(|a| if let SocketAddr::V4(a) = a { Some(a) } else { None });
         let ipv6 = address(2)?.and_then(|a| if let SocketAddr::V6(a) = a { Some(a) } else { None });
-        let key: Option<Vec<u8>> = secret(seal, Cell::Key(id), row, (3, 4), |bytes| Some(bytes.to_vec()))?;
-        let auth_key = key.map(|key| key.try_into().map_err(|_| StoreError::Damaged("a key's length"))).transpose()?;
+        let auth_key = auth_key(seal, id, row, (3, 4))?;
         dcs.insert(id, DcRecord { ipv4, ipv6, auth_key, authorized: row.get(5)? });
     }
     Ok(dcs)

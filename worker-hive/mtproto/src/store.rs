@@ -120,7 +120,10 @@ impl AccountStore {
             (None, Some(key)) => Some(rows::reseal(&mut connection, None, key)?),
             (seal, _) => seal,
         };
-        rows::scrub(&connection)?;
+        if let Err(error) = rows::scrub(&connection) {
+            // Done again at the next opening; the session itself is fine.
+            tracing::warn!(account, %error, "can't overwrite what was in the session file before its encryption");
+        }
         Self::read(connection, account, seal)
     }
 
@@ -327,6 +330,13 @@ impl AccountStore {
         .await
         .map_err(|_| StoreError::Closed)?
     }
+}
+
+/// Reads who a session is.
+pub(crate) fn describe(path: &Path, account: &str, key: Option<&StoreKey>) -> Result<AccountInfo, StoreError> {
+    let connection = schema::open(path)?;
+    let seal = rows::seal_of(&connection, key)?;
+    rows::info(&connection, seal.as_ref(), account)
 }
 
 /// Reads or writes one setting, with nothing of the session in memory.

@@ -123,6 +123,9 @@ fn check(config: &Config) -> Result<(), CommandError> {
     let sessions = sessions::describe(&settings)?;
     let folder = open_folder(&settings)?;
     for session in &sessions {
+        // Everything in it, and not only what a table shows.
+        let damaged = |source| CommandError::Session { account: session.account.clone(), source };
+        folder.export(&session.account).map_err(damaged)?;
         route::own_route(&folder, &session.account)?;
     }
     let store = settings.store.folder.clone();
