@@ -1,6 +1,6 @@
 //! Telegram words stay here: session files, supervised connections, from message to location, from location to bytes.
 //!
-//! What it does: keeps one SQLite file per account; keeps several warm connections per account and data-centre, each rebuilt when
+//! What it does: keeps one SQLite file per account, its secrets encrypted if there is a key; keeps several warm connections per account and data-centre, each rebuilt when
 //! it breaks and reached by the [`Route`] that the operator chose and no other; carries an account's authorization to other
 //! data-centres; finds a message's document; fetches a chunk of it. What it refuses to do: retry a chunk, choose between
 //! accounts, wait out a flood: each fault is typed and the `pool` decides. Who calls it: `pool` through [`Account`],
