@@ -112,7 +112,7 @@ impl Ledger {
     }
 
     fn renew(&mut self, now: Millis, beat: &Beat, account: i64, fence: u64, meta: &mut Meta) -> bool {
-        let record = self.accounts.entry(account).or_default();
+        let mut record = self.accounts.get(&account).cloned().unwrap_or_default();
         let known = record.fence == fence && record.holder == beat.run;
         // The highest fence is the newest word, also when the store has come back with old ones. But who has been out of touch for longer than
         // its lease may be remembered by an old copy of a store that had given the account to another.
@@ -121,6 +121,7 @@ impl Ledger {
             record.holder.clone_from(&beat.run);
             (record.fence, record.expires, record.touched) = (fence, now + beat.ttl, now);
             meta.fence = meta.fence.max(fence);
+            self.accounts.insert(account, record);
         }
         mine
     }

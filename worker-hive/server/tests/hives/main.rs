@@ -122,3 +122,15 @@ async fn accounts_come_and_go_while_the_hive_runs() {
     until("and back", async || hive.accounts().await.len() == 2).await;
     rig.assert_never_two();
 }
+
+/// What all the other tests assert the absence of.
+#[tokio::test(flavor = "multi_thread")]
+async fn hives_that_do_not_know_of_each_other_are_caught() {
+    let rig = Rig::without_redis();
+    let (a, b) = (rig.hive("hive-a", "a"), rig.hive("hive-b", "b"));
+    let (one, other) = (client(&[&a]), client(&[&b]));
+    let (mut at_a, mut at_b) = (Film::open(&one).await, Film::open(&other).await);
+    tokio::join!(at_a.read_to(4 * MIB), at_b.read_to(4 * MIB));
+    let clients = ("hive-a".to_owned(), "hive-b".to_owned());
+    assert!(rig.sim.shared_keys().iter().any(|key| key.clients == clients), "{:?}", rig.sim.shared_keys());
+}

@@ -26,7 +26,8 @@ pub(crate) struct Rig {
     pub(crate) sim: Sim,
     pub(crate) folder: TempDir,
     redis: Option<Child>,
-    lease: &'static str,
+    /// None for hives that don't know of each other.
+    lease: Option<&'static str>,
 }
 
 /// A running hive. Dropping it kills it.
@@ -41,6 +42,14 @@ pub(crate) struct Hive {
 impl Rig {
     /// A world of two bots that see one film, with leases of this length.
     pub(crate) async fn start(lease: &'static str) -> Self {
+        let mut rig = Self::without_redis();
+        rig.lease = Some(lease);
+        rig.start_redis().await;
+        rig
+    }
+
+    /// Hives that don't know of each other.
+    pub(crate) fn without_redis() -> Self {
         let film = Document::generated("film.mkv", 2, SIZE, 7);
         let world = World::new(7)
             .with_channel(Channel::new(CHANNEL, "films").with_document(1, film))
@@ -48,9 +57,7 @@ impl Rig {
             .with_account(Account::bot("ben", 7002));
         let sim = Sim::start(world).unwrap();
         sim.set_shape(Shape { account_bytes_per_second: WIDTH, ..Shape::default() });
-        let mut rig = Self { sim, folder: tempfile::tempdir().unwrap(), redis: None, lease };
-        rig.start_redis().await;
-        rig
+        Self { sim, folder: tempfile::tempdir().unwrap(), redis: None, lease: None }
     }
 
     /// Starts an empty one.
@@ -84,15 +91,17 @@ impl Rig {
     fn configure(&self, name: &str, store: &str) {
         let root = self.folder.path().display();
         let centre = |id: i32| format!("{{ id = {id}, address = \"{}\" }}", self.sim.dc_addr(id).unwrap());
-        let text = format!(
+        let mut text = format!(
             "listen = \"127.0.0.1:0\"\ntoken = \"t\"\n[admin]\naddress = \"127.0.0.1:0\"\n[store]\nfolder = \"{root}/{store}\"\n\
              [catalog]\nfile = \"{root}/{name}.catalog\"\n\
-             [telegram]\ndevice_model = \"{name}\"\ndata_centres = [{}, {}]\n[pool]\nconnections_per_session = 2\n\
-             [redis]\nurl = \"redis+unix://{root}/redis.sock\"\nhive = \"{name}\"\nlease = \"{}\"\n",
+             [telegram]\ndevice_model = \"{name}\"\ndata_centres = [{}, {}]\n[pool]\nconnections_per_session = 2\n",
             centre(2),
             centre(4),
-            self.lease
         );
+        if let Some(lease) = self.lease {
+            let url = format!("redis+unix://{root}/redis.sock");
+            text += &format!("[redis]\nurl = \"{url}\"\nhive = \"{name}\"\nlease = \"{lease}\"\n");
+        }
         write(&self.folder.path().join(format!("{name}.toml")), &text);
     }
 
