@@ -32,6 +32,7 @@ enum Command {
     Reachability { dc: i32, state: Reachability },
     Counters,
     ResetCounters,
+    SharedKeys,
     Documents,
     Seeds,
     ReplaceDocument { chat_id: i64, message_id: i32, document: DocumentSpec },
@@ -83,7 +84,9 @@ impl Sim {
             Command::GetShape => serde_json::to_value(self.shape()).map_err(|error| text(&error)),
             Command::Reachability { dc, state } => done(self.set_reachability(dc, state), "data-centre of that number"),
             Command::Counters => serde_json::to_value(self.counters().snapshot()).map_err(|error| text(&error)),
+            Command::SharedKeys => serde_json::to_value(self.shared_keys()).map_err(|error| text(&error)),
             Command::ResetCounters => {
+                self.forget_shared_keys();
                 self.counters().reset();
                 Ok(json!({}))
             }

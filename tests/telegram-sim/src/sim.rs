@@ -20,6 +20,7 @@ use crate::front;
 use crate::shape::Shape;
 use crate::state::Shared;
 use crate::transport::Decoder;
+use crate::usage::SharedKey;
 use crate::world::World;
 
 /// Why a simulation didn't start, or an edit wasn't made.
@@ -224,6 +225,16 @@ impl Sim {
     /// The counters.
     pub fn counters(&self) -> &Counters {
         &self.shared.counters
+    }
+
+    /// Keys that two clients used at once, since the start or the last time this was forgotten.
+    pub fn shared_keys(&self) -> Vec<SharedKey> {
+        self.shared.usage.shared()
+    }
+
+    /// Forgets which keys two clients used at once.
+    pub fn forget_shared_keys(&self) {
+        self.shared.usage.reset();
     }
 
     /// The shape in force.

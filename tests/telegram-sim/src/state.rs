@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::SocketAddr;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
 
 use grammers_tl_types::{Serializable, enums, types};
@@ -18,6 +19,7 @@ use crate::logins::Logins;
 use crate::message::Outgoing;
 use crate::shape::{Budget, Pipe, Shape};
 use crate::srp::Challenge;
+use crate::usage::Usage;
 use crate::world::World;
 
 /// How many salts a key has at a time, and how long each is the newest.
@@ -194,6 +196,8 @@ pub(crate) struct Shared {
     pub(crate) addresses: OnceLock<BTreeMap<i32, SocketAddr>>,
     pub(crate) addresses_v6: OnceLock<BTreeMap<i32, SocketAddr>>,
     pub(crate) start: Instant,
+    pub(crate) usage: Usage,
+    pub(crate) connections: AtomicU64,
     keys: RwLock<HashMap<(i32, i64), Arc<KeyEntry>>>,
     pipes: Mutex<HashMap<usize, Pipe>>,
     budgets: Mutex<HashMap<usize, Budget>>,
@@ -224,10 +228,21 @@ impl Shared {
             addresses: OnceLock::new(),
             addresses_v6: OnceLock::new(),
             start: Instant::now(),
+            usage: Usage::default(),
+            connections: AtomicU64::new(0),
             keys: RwLock::new(keys),
             pipes: Mutex::default(),
             budgets: Mutex::default(),
         }
+    }
+
+    /// Takes note that a connection used a key, and of what it says of itself.
+    pub(crate) fn used(&self, dc: i32, entry: &KeyEntry, connection: u64, client: Option<&str>) {
+        self.usage.used(entry.key.id(), connection, client, Instant::now(), || {
+            let account =
+                entry.account().and_then(|(index, _)| Some(self.live.read().accounts.get(index)?.name.clone()));
+            (account.unwrap_or_default(), dc)
+        });
     }
 
     /// The key of this id on this data-centre.
