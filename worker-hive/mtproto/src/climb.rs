@@ -101,10 +101,11 @@ impl Climb {
         self.epoch = Epoch::new(Some(now), self.level);
     }
 
-    /// A time-out or a flood: half as much, and no search until holding has settled.
+    /// A time-out or a flood: half as much, and from there upwards in small steps.
     pub fn setback(&mut self) {
         self.set(self.level / 2);
-        self.hold(true);
+        // One epoch to settle, then up again step by step.
+        self.phase = Phase::Hold { epochs: HELD - 1, up: true };
         self.best = 0.0;
         self.epoch = Epoch::new(None, self.level);
     }

@@ -55,12 +55,12 @@ impl Growth {
             return false;
         }
         // Answers are the clock: a narrow line opens slowly, and shows before the next one what the last one brought.
-        if self.answers < (opened / 2).max(1) {
+        if self.answers < (warm / 2).max(1) {
             return false;
         }
         let took = self.since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
         let answers = u32::try_from(self.answers).unwrap_or(u32::MAX);
-        let each = (took / answers.max(1)).saturating_mul(u32::try_from(opened).unwrap_or(u32::MAX));
+        let each = (took / answers.max(1)).saturating_mul(u32::try_from(warm.max(1)).unwrap_or(u32::MAX));
         if each > QUICK && took < JUDGED_AFTER {
             return false;
         }

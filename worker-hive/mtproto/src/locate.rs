@@ -9,6 +9,7 @@ use grammers_tl_types::{enums, functions, types};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, timeout};
+use tracing::Instrument;
 
 const DIALOGS_PAGE: i32 = 100;
 /// Bounds a sweep at 10,000 dialogs.
@@ -103,11 +104,12 @@ impl Account {
             _ => {}
         }
         let account = self.owned()?;
-        let sweeping = tokio::spawn(async move {
+        let sweeping = async move {
             let swept = account.read_dialogs().await;
             sweep.last = Some((Instant::now(), swept.clone()));
             swept
-        });
+        };
+        let sweeping = tokio::spawn(sweeping.in_current_span());
         sweeping.await.unwrap_or_else(|_| Err(CallFault::Dropped("the task that reads the dialogs ended".to_owned())))
     }
 

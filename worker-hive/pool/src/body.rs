@@ -30,6 +30,10 @@ pub struct Body<S: Source> {
     plan: std::iter::Peekable<Plan>,
     window: Window,
     slots: VecDeque<Slot>,
+    /// Chunks asked for so far.
+    asked: u64,
+    /// How many that were at the last setback: trouble of those is the same trouble.
+    asked_at_setback: u64,
     /// The reader has been waiting for the next chunk already.
     waiting: bool,
     /// The first chunk's deadline, until it is asked for: what the lookup took is not given again.
@@ -40,6 +44,7 @@ pub struct Body<S: Source> {
 
 struct Slot {
     task: AbortOnDropHandle<Result<Fetched, PoolFault>>,
+    number: u64,
     /// Told once when the reader waits for this chunk.
     front: Option<oneshot::Sender<()>>,
     /// A stream's next chunk needs none, so that each gets on however many there are.
@@ -62,6 +67,8 @@ impl<S: Source> Body<S> {
             plan: plan.peekable(),
             window,
             slots: VecDeque::new(),
+            asked: 0,
+            asked_at_setback: 0,
             waiting: false,
             first_by: Some(first_by),
             primed: None,
@@ -112,7 +119,8 @@ impl<S: Source> Body<S> {
             let order = Order { chunk, urgent: first_by.is_some(), front: Front::new(reached), deadline };
             let fetch = Arc::clone(&self.transfer).fetch(order).in_current_span();
             let task = AbortOnDropHandle::new(tokio::spawn(fetch));
-            self.slots.push_back(Slot { task, front: Some(front), _buffer: buffer });
+            self.slots.push_back(Slot { task, number: self.asked, front: Some(front), _buffer: buffer });
+            self.asked += 1;
         }
     }
 
@@ -135,13 +143,16 @@ impl<S: Source> Body<S> {
                 return Poll::Pending;
             }
         };
-        self.slots.pop_front();
+        let number = self.slots.pop_front().map_or(0, |slot| slot.number);
         let fetched = result.unwrap_or_else(|_| Err(PoolFault::Reset("a chunk's task died".to_owned())));
         match fetched {
             Ok(fetched) => {
                 let all_here = !self.slots.is_empty() && self.slots.iter().all(|slot| slot.task.is_finished());
                 if fetched.troubled {
-                    self.window.setback();
+                    if number >= self.asked_at_setback {
+                        self.asked_at_setback = self.asked;
+                        self.window.setback();
+                    }
                 } else if !self.waiting && all_here {
                     self.window.idle();
                 } else {

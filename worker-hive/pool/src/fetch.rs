@@ -96,8 +96,7 @@ impl<S: Source> Transfer<S> {
             let lease = self.session_for(&mut search).await?;
             let session = lease.session();
             let mut found = self.pool.locate(session, self.message, Freshness::Any).await;
-            if matches!(&found, Ok(location) if location.identity != self.identity)
-                && looked_again != Some(session.id)
+            if matches!(&found, Ok(location) if location.identity != self.identity) && looked_again != Some(session.id)
             {
                 // What this session remembers may be older than the stream.
                 looked_again = Some(session.id);

@@ -69,18 +69,19 @@ impl Health {
         known.map_or(Standing::Trusted, |(_, trust)| trust.standing(now))
     }
 
-    /// What it may do where it may do most.
-    pub(crate) fn best_standing(&self, now: Instant) -> Standing {
-        let mut best: Option<Standing> = None;
-        for (_, trust) in &self.trust {
-            best = Some(match (best, trust.standing(now)) {
-                (Some(Standing::Trusted), _) | (_, Standing::Trusted) => Standing::Trusted,
-                (Some(Standing::Probation), _) | (_, Standing::Probation) => Standing::Probation,
-                (Some(Standing::Out(a)), Standing::Out(b)) => Standing::Out(a.min(b)),
-                (None, only) => only,
-            });
-        }
-        best.unwrap_or(Standing::Trusted)
+    /// What it may do where it may do least.
+    pub(crate) fn worst_standing(&self, now: Instant) -> Standing {
+        self.standings(now).fold(Standing::Trusted, |worst, (_, standing)| match (worst, standing) {
+            (Standing::Out(a), Standing::Out(b)) => Standing::Out(a.max(b)),
+            (Standing::Out(until), _) | (_, Standing::Out(until)) => Standing::Out(until),
+            (Standing::Probation, _) | (_, Standing::Probation) => Standing::Probation,
+            (Standing::Trusted, Standing::Trusted) => Standing::Trusted,
+        })
+    }
+
+    /// By data-centre that it was asked in.
+    pub(crate) fn standings(&self, now: Instant) -> impl Iterator<Item = (i32, Standing)> {
+        self.trust.iter().map(move |(dc, trust)| (*dc, trust.standing(now)))
     }
 
     fn trust_in(&mut self, dc: i32) -> &mut Trust {
@@ -119,9 +120,9 @@ mod tests {
         let (mut health, now) = (Health::default(), Instant::now());
         (0..3).for_each(|_| health.fault(4, &CallFault::Timeout, now, now));
         assert!(matches!(health.standing(4, now), Standing::Out(_)));
-        assert!(matches!(health.best_standing(now), Standing::Out(_)));
         health.success(2, now, now);
-        assert_eq!((health.standing(2, now), health.best_standing(now)), (Standing::Trusted, Standing::Trusted));
+        assert_eq!(health.standing(2, now), Standing::Trusted);
+        assert!(matches!(health.worst_standing(now), Standing::Out(_)));
         for fault in [CallFault::Other("X".into()), CallFault::Migrate(4), CallFault::ReferenceExpired] {
             (0..99).for_each(|_| health.fault(2, &fault, now, now));
         }

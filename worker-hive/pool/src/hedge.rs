@@ -5,8 +5,8 @@
 
 use crate::fetch::Transfer;
 use crate::locations::Freshness;
-use crate::plan::Chunk;
 use crate::places::Wish;
+use crate::plan::Chunk;
 use crate::session::Session;
 use crate::source::Source;
 use bytes::Bytes;
@@ -98,13 +98,8 @@ impl<S: Source> Transfer<S> {
         if not.rests_until(now).is_some() {
             return None;
         }
-        let wish = Wish {
-            excluded: vec![not.id],
-            dc: Some(location.dc),
-            running: true,
-            only_warm: true,
-            ..Wish::default()
-        };
+        let wish =
+            Wish { excluded: vec![not.id], dc: Some(location.dc), running: true, only_warm: true, ..Wish::default() };
         let lease = self.pool.places.take(&wish).ok()?;
         self.pay_hedge()?;
         let found = self.pool.locate(lease.session(), self.message, Freshness::Any).await.ok()?;

@@ -138,7 +138,10 @@ impl<S: Source> Inner<S> {
                     Ok(location) => {
                         let was_known = search.dc().is_some();
                         search.is_about(location.dc);
-                        if !was_known && prefer.is_none() && let Some(nearer) = self.nearer(&lease, &search.wish(), message).await {
+                        if !was_known
+                            && prefer.is_none()
+                            && let Some(nearer) = self.nearer(&lease, &search.wish(), message).await
+                        {
                             return Ok(nearer);
                         }
                         return Ok((lease, location));

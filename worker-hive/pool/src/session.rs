@@ -115,10 +115,10 @@ impl<S: Source> Session<S> {
     /// When it may be asked for more than now, as far as a clock tells.
     pub(crate) fn next_change(&self, now: Instant) -> Option<Instant> {
         let health = self.health.lock();
-        let out = match health.best_standing(now) {
+        let out = health.standings(now).filter_map(|(_, standing)| match standing {
             Standing::Out(until) => Some(until),
             _ => None,
-        };
+        });
         health.resting_until(now).into_iter().chain(out).min()
     }
 
@@ -280,7 +280,7 @@ impl<S: Source> Session<S> {
     pub(crate) fn report(&self, cap: usize, now: Instant) -> SessionReport {
         let source = self.source();
         let health = self.health.lock();
-        let state = match health.best_standing(now) {
+        let state = match health.worst_standing(now) {
             _ if health.is_banned() => SessionState::Banned,
             _ if health.resting_until(now).is_some() => SessionState::Flood,
             Standing::Out(_) => SessionState::Quarantined,
@@ -288,6 +288,12 @@ impl<S: Source> Session<S> {
             Standing::Trusted if !health.has_answered() => SessionState::Warming,
             Standing::Trusted => SessionState::Ready,
         };
+        let doubted = health.standings(now).filter_map(|(dc, standing)| match standing {
+            Standing::Trusted => None,
+            Standing::Probation => Some((dc, SessionState::Probation)),
+            Standing::Out(_) => Some((dc, SessionState::Quarantined)),
+        });
+        let doubted = doubted.collect();
         let rests_for = health.resting_until(now).map(|until| until.saturating_duration_since(now));
         let last_error = health.last_error();
         drop(health);
@@ -303,6 +309,7 @@ impl<S: Source> Session<S> {
             bytes_per_second: self.meter.lock().rate(now),
             rests_for,
             last_error,
+            doubted,
             datacentres: source.as_ref().map(|source| source.datacentres()).unwrap_or_default(),
             calls: source.as_ref().map(|source| source.calls()).unwrap_or_default(),
             counts: self.counters.counts(),

@@ -92,13 +92,7 @@ impl Source for Account {
         self.locate(message).await
     }
 
-    async fn get_chunk(
-        &self,
-        location: &Location,
-        offset: u64,
-        limit: u32,
-        ask: &Ask,
-    ) -> Result<Bytes, CallFault> {
+    async fn get_chunk(&self, location: &Location, offset: u64, limit: u32, ask: &Ask) -> Result<Bytes, CallFault> {
         self.get_chunk(location, offset, limit, ask).await
     }
 }

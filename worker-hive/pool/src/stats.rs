@@ -59,9 +59,9 @@ pub enum SessionState {
     Ready,
     /// Told to wait; not asked until the wait is over.
     Flood,
-    /// Failed too often everywhere it was asked; asked only when nobody else is left.
+    /// Failed too often in some data-centre; asked there only when nobody else is left.
     Quarantined,
-    /// Out of quarantine; asked one call at a time.
+    /// Out of quarantine; asked one call at a time in some data-centre.
     Probation,
     /// Revoked; not asked any more.
     Banned,
@@ -85,15 +85,8 @@ impl SessionState {
     }
 
     /// Every state.
-    pub const ALL: [Self; 7] = [
-        Self::Warming,
-        Self::Ready,
-        Self::Flood,
-        Self::Quarantined,
-        Self::Probation,
-        Self::Banned,
-        Self::Disabled,
-    ];
+    pub const ALL: [Self; 7] =
+        [Self::Warming, Self::Ready, Self::Flood, Self::Quarantined, Self::Probation, Self::Banned, Self::Disabled];
 }
 
 /// What a session did since it joined.
@@ -136,6 +129,8 @@ pub struct SessionReport {
     pub rests_for: Option<Duration>,
     /// Kind of the last fault, of those that [`CallFault::kind`] gives.
     pub last_error: Option<&'static str>,
+    /// Data-centres where it is quarantined or on probation.
+    pub doubted: Vec<(i32, SessionState)>,
     /// Its data-centres.
     pub datacentres: Vec<DatacentreReport>,
     /// Calls made, by what they were for.

@@ -54,13 +54,16 @@ fn describe(session: &SessionReport, now: Duration) -> Value {
         // Whole seconds since the Unix epoch, rounded up: nothing is asked before.
         "flood_until": session.rests_for.map(|rest| whole_seconds(now + rest)),
         "last_error": session.last_error,
-        "dcs": session.datacentres.iter().map(datacentre).collect::<Vec<_>>(),
+        "dcs": session.datacentres.iter().map(|dc| datacentre(dc, session)).collect::<Vec<_>>(),
     })
 }
 
-fn datacentre(report: &DatacentreReport) -> Value {
+fn datacentre(report: &DatacentreReport, session: &SessionReport) -> Value {
+    let dc = report.connections.dc;
+    let doubt = session.doubted.iter().find(|(doubted, _)| *doubted == dc);
     json!({
-        "dc": report.connections.dc,
+        "dc": dc,
+        "state": doubt.map_or(SessionState::Ready, |(_, state)| *state).word(),
         "connections": report.connections.open,
         "in_flight": report.in_flight,
         "window": report.window,
