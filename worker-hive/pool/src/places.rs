@@ -8,9 +8,10 @@ use crate::source::Source;
 use mtproto::Reach;
 use parking_lot::Mutex;
 use std::fmt;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, sleep_until};
 
 /// Hears what can't be read off a report.
@@ -75,6 +76,8 @@ pub(crate) struct Places<S: Source> {
     state: Mutex<State<S>>,
     rules: Rules,
     observer: Option<Arc<dyn Observer>>,
+    /// Told by sessions when a trial is over.
+    turned: Arc<Notify>,
 }
 
 impl<S: Source> Places<S> {
@@ -87,7 +90,7 @@ impl<S: Source> Places<S> {
             ends: Ends::default(),
             refused: 0,
         };
-        Self { state: Mutex::new(state), rules, observer }
+        Self { state: Mutex::new(state), rules, observer, turned: Arc::default() }
     }
 
     pub(crate) fn sessions(&self) -> Vec<Arc<Session<S>>> {
@@ -98,7 +101,7 @@ impl<S: Source> Places<S> {
         let mut state = self.state.lock();
         let id = SessionId(state.next_id);
         state.next_id += 1;
-        state.sessions.push(Arc::new(Session::new(id, source)));
+        state.sessions.push(Arc::new(Session::new(id, source, Arc::clone(&self.turned))));
         drop(state);
         self.hand_out();
         id
@@ -163,8 +166,11 @@ impl<S: Source> Places<S> {
         };
         let _in_line = InLine { places: self, number };
         loop {
+            let mut turned = pin!(self.turned.notified());
+            // Listens from here on: a trial may end while places are handed out.
+            turned.as_mut().enable();
             self.hand_out();
-            // Ends of streams are told; nobody tells when a flood wait or a quarantine ends.
+            // Ends of streams and trials are told; nobody tells when a flood wait or a quarantine ends.
             let next = self.next_change().map_or(until, |next| next.min(until));
             tokio::select! {
                 biased;
@@ -175,6 +181,7 @@ impl<S: Source> Places<S> {
                     }
                     return Ok(lease);
                 }
+                () = turned => {}
                 () = sleep_until(next) => {}
             }
             let now = Instant::now();

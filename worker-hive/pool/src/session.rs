@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -34,10 +34,25 @@ pub(crate) struct Session<S> {
     health: Mutex<Health>,
     /// Held by the one call that is made to see whether the session is to be trusted again.
     trial: Semaphore,
+    /// Told when a trial is over: there may be room now.
+    turned: Arc<Notify>,
     streams: AtomicUsize,
     counters: Counters,
     meter: Mutex<Meter>,
     times: Mutex<Times>,
+}
+
+/// The right to make the one call that shows whether the session is back.
+struct Trial<'a> {
+    permit: Option<SemaphorePermit<'a>>,
+    turned: &'a Notify,
+}
+
+impl Drop for Trial<'_> {
+    fn drop(&mut self) {
+        drop(self.permit.take());
+        self.turned.notify_waiters();
+    }
 }
 
 /// A call that was let pass.
@@ -45,12 +60,12 @@ struct Begun<'a, S> {
     source: Arc<S>,
     dc: i32,
     asked: Instant,
-    _trial: Option<SemaphorePermit<'a>>,
+    _trial: Option<Trial<'a>>,
     _under_way: TaskTrackerToken,
 }
 
 impl<S: Source> Session<S> {
-    pub(crate) fn new(id: SessionId, source: Arc<S>) -> Self {
+    pub(crate) fn new(id: SessionId, source: Arc<S>, turned: Arc<Notify>) -> Self {
         Self {
             id,
             name: source.name().to_owned(),
@@ -59,6 +74,7 @@ impl<S: Source> Session<S> {
             cut: CancellationToken::new(),
             health: Mutex::default(),
             trial: Semaphore::new(1),
+            turned,
             streams: AtomicUsize::new(0),
             counters: Counters::default(),
             meter: Mutex::default(),
@@ -211,7 +227,7 @@ impl<S: Source> Session<S> {
     }
 
     /// Lets a call of a trusted session pass. Of others one at a time passes, and who waited for it heeds what came of it.
-    async fn admit(&self, dc: i32) -> Result<Option<SemaphorePermit<'_>>, CallFault> {
+    async fn admit(&self, dc: i32) -> Result<Option<Trial<'_>>, CallFault> {
         let standing = || self.health.lock().standing(dc, Instant::now());
         if standing() == Standing::Trusted {
             return Ok(None);
@@ -225,6 +241,7 @@ impl<S: Source> Session<S> {
                 () = self.cut.cancelled() => return Err(gone()),
             },
         };
+        let trial = Trial { permit: Some(trial), turned: &self.turned };
         match standing() {
             _ if self.source.lock().is_none() => Err(gone()),
             Standing::Trusted => Ok(None),
