@@ -85,7 +85,12 @@ async fn range(rig: &Rig, first: u64, last: u64) -> crate::rig::Answer {
 
 async fn exact(rig: &Rig, split: &Split, what: &str) {
     let answer = rig.ask(Method::GET, SLUG, &[]).await;
-    assert_eq!(answer.broken, None, "{what}: {} bytes arrived", answer.body.len());
+    if let Some(error) = &answer.broken {
+        let metrics = rig.admin("/metrics").await.1;
+        let told: Vec<&str> =
+            metrics.lines().filter(|line| line.contains("broken") || line.contains("faults")).collect();
+        panic!("{what}: {error} after {} bytes: {told:#?}", answer.body.len());
+    }
     assert!(sha(&answer.whole()) == sha(&split.bytes(0, split.size())), "{what}: wrong bytes");
 }
 
@@ -142,7 +147,7 @@ async fn ranges_around_each_boundary_are_exact() {
     let rig = rig(&split, 1, |_| {}).await;
     let whole = split.bytes(0, split.size());
     let seams = [0, split.sizes[0], split.sizes[0] + split.sizes[1], split.size()];
-    let mut near = |dice: &mut Dice| {
+    let near = |dice: &mut Dice| {
         let seam = seams[usize::try_from(dice.below(4)).unwrap()];
         let off = [0, 1, 2, KIB, 65_537, MIB][usize::try_from(dice.below(6)).unwrap()] + dice.below(3);
         if dice.below(2) == 0 { seam.saturating_sub(off) } else { seam + off }.min(split.size() - 1)
