@@ -5,7 +5,7 @@ use crate::terminal::Terminal;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use mtproto::{AccountInfo, SessionFolder};
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::process::{Command, Output, Stdio};
 use telegram_sim::{Account, Fault, Rule, Sim, World, rsa_public_pem};
 use tempfile::TempDir;
@@ -69,7 +69,11 @@ impl Desk {
         let mut command = self.command(arguments);
         command.args(["--api-hash-file", "hash"]);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        child.stdin.take().unwrap().write_all(answers.as_bytes()).unwrap();
+        match child.stdin.take().unwrap().write_all(answers.as_bytes()) {
+            // It need not wait for answers that it doesn't ask for.
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
+            written => written.unwrap(),
+        }
         let Output { status, stdout, stderr } = child.wait_with_output().unwrap();
         let (out, err) = (String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap());
         for hidden in [HASH, PASSWORD, "the-bots-secret", "24680"] {
