@@ -7,6 +7,7 @@
 
 mod admin;
 mod hive;
+mod hives;
 mod joined;
 mod listen;
 mod media;

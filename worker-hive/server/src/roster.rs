@@ -3,14 +3,15 @@
 //! An account runs as long as it is in the store, not disabled, and leased to this hive. Each hive takes its fair share first, what is
 //! left over after a pause, and gives idle accounts to those who have less and ask. Who loses a lease cuts the account's connections at once.
 
+use crate::hives;
 use crate::running::{Running, Started};
 use crate::sessions::Disabled;
 use crate::shares;
-use leases::{LeaseError, Leases, Load, Seen};
+use leases::{LeaseError, Leases, Load};
 use mtproto::{AccountInfo, ClientConfig, SessionFolder, StoreError};
 use parking_lot::Mutex;
 use pool::Pool;
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -78,6 +79,7 @@ impl Roster {
             lost: JoinSet::new(),
             next_try: HashMap::new(),
             free_since: HashMap::new(),
+            unreadable: HashSet::new(),
             released: None,
             draining: false,
         };
@@ -115,28 +117,8 @@ impl Roster {
     /// All accounts, of all hives.
     pub(crate) fn hives(&self) -> impl Fn() -> Value + Send + Sync + use<> {
         let (view, leases) = (Arc::clone(&self.view), self.leases.clone());
-        move || {
-            let seen = leases.seen();
-            let view = view.lock();
-            let accounts: Vec<Value> = seen.iter().map(|seen| describe(seen, view.names.get(&seen.account))).collect();
-            json!({ "hive": leases.hive(), "hives": leases.hives(), "away": leases.is_away(), "accounts": accounts })
-        }
+        move || hives::listing(&leases, &view.lock().names)
     }
-}
-
-fn describe(seen: &Seen, name: Option<&String>) -> Value {
-    json!({
-        // As text: readers of JSON that have doubles only would change it.
-        "lease": seen.account.to_string(),
-        // As this hive's store has it, if it has.
-        "name": name,
-        "hive": seen.hive,
-        "here": seen.mine,
-        "streams": seen.load.streams,
-        "bytes_per_second": seen.load.bytes_per_second,
-        "flood_seconds": seen.load.rests_for.as_millis().div_ceil(1000),
-        "wanted_by": seen.wanted_by,
-    })
 }
 
 fn read(folder: &SessionFolder) -> Result<Vec<AccountInfo>, (String, StoreError)> {
@@ -160,6 +142,8 @@ struct Worker {
     next_try: HashMap<String, Instant>,
     /// Accounts that nobody has, as far as is known.
     free_since: HashMap<i64, Instant>,
+    /// Sessions that can't be read, so that it is said once.
+    unreadable: HashSet<String>,
     /// When an account was last given to another hive.
     released: Option<Instant>,
     draining: bool,
@@ -223,6 +207,9 @@ impl Worker {
         let mut known = BTreeMap::new();
         let mut view = View::default();
         for (name, info) in sessions {
+            if info.is_ok() {
+                self.unreadable.remove(&name);
+            }
             match info {
                 Ok(info) if info.disabled => view.disabled.push(Disabled {
                     name,
@@ -235,7 +222,9 @@ impl Worker {
                     known.insert(name, info.key_id);
                 }
                 Err(error) => {
-                    tracing::debug!(session = name, %error, "can't read a session");
+                    if self.unreadable.insert(name.clone()) {
+                        tracing::warn!(session = name, %error, "can't read a session");
+                    }
                     // Being busy for a moment is no reason to end what runs.
                     if let Some(running) = self.running.get(&name) {
                         known.insert(name, running.lease());

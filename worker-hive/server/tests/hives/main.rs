@@ -3,6 +3,7 @@
 mod rig;
 
 use rig::{Film, Hive, MIB, Rig, client, until};
+use telegram_sim::{CallCount, Fault, Rule};
 
 /// Long enough that a busy machine renews in time.
 const LEASE: &str = "3s";
@@ -120,6 +121,35 @@ async fn accounts_come_and_go_while_the_hive_runs() {
     Film::open(&client).await.read_to(MIB).await;
     rig.run(&["sessions", "enable", "--config", "hive-a.toml", "ann"]);
     until("and back", async || hive.accounts().await.len() == 2).await;
+    rig.assert_never_two();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_wait_is_obeyed_by_whoever_takes_the_account_over() {
+    let rig = Rig::start(LEASE).await;
+    let (mut a, mut b) = (rig.hive("hive-a", "a"), rig.hive("hive-b", "b"));
+    rig.until_shared(&a, &b).await;
+    let (told, other) = if a.accounts().await == ["ann"] { (&mut a, &mut b) } else { (&mut b, &mut a) };
+    assert_eq!(told.accounts().await, ["ann"]);
+    rig.sim.faults().add(Rule::on("upload.getFile", Fault::FloodWait(600)).account("ann"));
+    assert!(Film::try_open(&client(&[told])).await.is_none(), "its only account rests");
+    let known = async || {
+        let hives = other.ask("/v1/hives").await;
+        let waits =
+            hives["accounts"].as_array().unwrap().iter().map(|account| account["flood_seconds"].as_u64().unwrap());
+        waits.max() > Some(500)
+    };
+    until("the other one knows", known).await;
+    told.kill();
+    let calls = |rig: &Rig| -> u64 {
+        let counts = rig.sim.counters().snapshot();
+        let asked = |count: &&CallCount| count.account == "ann" && count.method != "help.getConfig";
+        counts.calls.iter().filter(asked).map(|count| count.calls).sum()
+    };
+    let before = calls(&rig);
+    until("it has both", async || other.accounts().await.len() == 2).await;
+    Film::open(&client(&[other])).await.read_to(8 * MIB).await;
+    assert_eq!(calls(&rig), before, "asked while it rests");
     rig.assert_never_two();
 }
 

@@ -243,11 +243,16 @@ pub(crate) struct Film {
 
 impl Film {
     pub(crate) async fn open(client: &HiveClient) -> Self {
+        Self::try_open(client).await.expect("the film can't be had")
+    }
+
+    /// None when the hives have no bytes of it.
+    pub(crate) async fn try_open(client: &HiveClient) -> Option<Self> {
         let media = MediaId::message(-1_000_000_000_000 - CHANNEL, 1);
         let meta = client.describe(media).await.unwrap();
         let whole = ByteRange { start: 0, end: SIZE };
-        let body = client.open(media, &ETag::new(meta.etag.as_str()), whole).await.unwrap().body;
-        Self { body, hash: Sha256::new(), read: 0 }
+        let body = client.open(media, &ETag::new(meta.etag.as_str()), whole).await.ok()?.body;
+        Some(Self { body, hash: Sha256::new(), read: 0 })
     }
 
     /// Reads on up to here.
