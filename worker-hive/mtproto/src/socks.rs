@@ -88,7 +88,9 @@ mod tests {
     use secrecy::SecretString;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-    /// What the client writes, what the proxy says to it, and what comes of it.
+    /// Whether the client has a login, where it wants to go, what it writes, what the proxy says to that, and what comes of it.
+    type Row<'a> = (bool, &'a str, Vec<&'a [u8]>, Vec<&'a [u8]>, &'a str);
+
     #[tokio::test]
     async fn the_words_are_those_of_the_standard() {
         let granted = [5, 0, 0, 1, 127, 0, 0, 1, 4, 5];
@@ -96,7 +98,7 @@ mod tests {
         let asked6 = [&[5, 1, 0, 4][..], &[0; 15], &[1, 1, 187]].concat();
         let login = [&[1, 4][..], b"user", &[4], b"pass"].concat();
         let by_name = [&[5, 0, 0, 3, 2][..], b"ab", &[0, 1]].concat();
-        let table: [(bool, &str, Vec<&[u8]>, Vec<&[u8]>, &str); 10] = [
+        let table: [Row<'_>; 10] = [
             (false, "10.0.0.1:443", vec![&[5, 1, 0], &asked4], vec![&[5, 0], &granted], "ok"),
             (true, "10.0.0.1:443", vec![&[5, 2, 0, 2], &asked4], vec![&[5, 0], &granted], "ok"),
             (true, "10.0.0.1:443", vec![&[5, 2, 0, 2], &login, &asked4], vec![&[5, 2], &[1, 0], &by_name], "ok"),

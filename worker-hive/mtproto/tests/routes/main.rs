@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that can't go on stops")]
 
 mod carried;
+mod cost;
 mod life;
 mod proxies;
 mod refused;
