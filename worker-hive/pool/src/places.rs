@@ -5,6 +5,7 @@ use crate::ends::Ends;
 use crate::line::Line;
 use crate::session::{Session, SessionId};
 use crate::source::Source;
+use crate::trust::Standing;
 use mtproto::Reach;
 use parking_lot::Mutex;
 use std::fmt;
@@ -226,6 +227,11 @@ impl<S: Source> Places<S> {
                 candidate.eligible &= !wish.only_warm || candidate.reach == Reach::Warm;
                 if wish.holds == Some(session.id) {
                     candidate.load = candidate.load.saturating_sub(1);
+                    if candidate.standing == Standing::Probation {
+                        // Those who share it would each wait for the others to leave, and nobody would try it. It lets one call at a
+                        // time pass by itself.
+                        (candidate.load, candidate.on_trial) = (0, false);
+                    }
                 }
                 if wish.only_asks {
                     candidate.cap = candidate.cap.max(candidate.load + 1);

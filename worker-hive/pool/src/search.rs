@@ -60,7 +60,8 @@ impl<'a, S: Source> Search<'a, S> {
         Self {
             pool,
             message,
-            give_up: Instant::now() + pool.config.admission,
+            // A viewer in the middle of a film waits as long as its chunk may take.
+            give_up: if wish.running { deadline } else { Instant::now() + pool.config.admission },
             retry: Retry::new(deadline),
             budget: None,
             owes: false,
@@ -175,7 +176,10 @@ impl<'a, S: Source> Search<'a, S> {
             Ok(lease) => Ok(Some(lease)),
             Err(Unplaced::Nobody) => Ok(None),
             Err(Unplaced::Resting(retry_after)) => Err(PoolFault::FloodWait { retry_after }),
-            Err(Unplaced::Busy(retry_after)) => Err(PoolFault::NoSession { retry_after: Some(retry_after) }),
+            // What keeps the places from it may be the very faults that it met.
+            Err(Unplaced::Busy(retry_after)) => {
+                Err(self.retry.last_fault().unwrap_or(PoolFault::NoSession { retry_after: Some(retry_after) }))
+            }
         }
     }
 

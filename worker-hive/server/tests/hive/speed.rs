@@ -29,8 +29,10 @@ async fn megabytes_per_second(rig: &Rig, viewers: i32) -> f64 {
     let started = Instant::now();
     let mut bodies = Vec::new();
     for message in 1..=viewers {
-        let response = rig.open(Method::GET, &path(message), &[AUTH]);
-        bodies.push(async move { finish(response.await).await.whole().len() });
+        bodies.push(async move {
+            let response = rig.open(Method::GET, &path(message), &[AUTH]).await;
+            finish(response).await.whole().len()
+        });
     }
     let lengths = futures_util::future::join_all(bodies).await;
     let sum: usize = lengths.into_iter().sum();
