@@ -115,7 +115,7 @@ fn read(value: Value, beat: &Beat) -> Result<Reply, StoreFailure> {
     let [status, rest @ ..] = parts.as_slice() else { return Err(nonsense()) };
     let status: String = FromRedisValue::from_redis_value(status.clone()).map_err(strange)?;
     if status == "ttl" {
-        let theirs: u64 = rest.first().and_then(|ttl| from(ttl)).ok_or_else(nonsense)?;
+        let theirs: u64 = rest.first().and_then(from).ok_or_else(nonsense)?;
         return Err(StoreFailure::Refused(format!("other hives have a lease time of {theirs} ms")));
     }
     let [kept, answers, hives, table] = rest else { return Err(nonsense()) };
