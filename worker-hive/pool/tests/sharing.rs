@@ -45,7 +45,7 @@ async fn length(body: Body<Session>) -> u64 {
     body.fold(0, |sum, bytes| async move { sum + u64::try_from(bytes.unwrap().len()).unwrap() }).await
 }
 
-/// Each held the session and waited for it to be free of the other, until their deadlines.
+/// Found by a storm: each held the session and waited for it to be free of the other, until their deadlines.
 #[tokio::test(start_paused = true)]
 async fn two_that_share_a_session_on_probation_do_not_wait_for_each_other() {
     let config = PoolConfig { streams_premium: 2, streams_standard: 1, ..PoolConfig::default() };
