@@ -27,7 +27,7 @@ impl Meter {
         let current = slot(self.second);
         let sum: u64 = (0..SECONDS).filter(|at| *at != current).map(|at| self.bytes[at]).sum();
         let whole = self.second.min(u64::try_from(SECONDS - 1).unwrap_or(1));
-        if whole == 0 { self.bytes[current] } else { sum / whole }
+        sum.checked_div(whole).unwrap_or(self.bytes[current])
     }
 
     fn turn(&mut self, now: Instant) {
