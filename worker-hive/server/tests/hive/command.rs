@@ -160,7 +160,10 @@ fn a_session_s_route_is_set_and_no_secret_is_an_argument_or_shown() {
         assert!(!format!("{out}{err}").contains("s3cret"), "{out}{err}");
         (code, out, err)
     };
-    let shows = |expected: &str| assert_eq!(route(&[]), (0, format!("bot: {expected}\n"), String::new()));
+    let shows = |expected: &str| {
+        let (code, out, err) = route(&[]);
+        assert_eq!((code, out), (0, format!("bot: {expected}\n")), "{err}");
+    };
     shows("the hive's own");
     assert_eq!(route(&["socks5://127.0.0.1:1080?ip=6"]).1, "bot: socks5://127.0.0.1:1080?ip=6\n");
     let (code, _, err) = route(&["http://user:s3cret@127.0.0.1:1"]);
