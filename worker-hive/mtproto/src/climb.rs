@@ -254,7 +254,7 @@ mod tests {
         (0..9).for_each(|_| climb.setback());
         assert_eq!(climb.level(), 2);
         let levels = run(&mut climb, &mut now, 1e12, Duration::from_millis(50), 300);
-        assert_eq!(levels.last(), Some(&16), "it comes back: {levels:?}");
+        assert!(levels[250..].iter().all(|level| *level >= 14) && levels[250..].contains(&16), "{levels:?}");
         climb.rebound(1, 4, 0);
         assert_eq!(climb.level(), 4);
     }
