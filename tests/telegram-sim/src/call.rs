@@ -185,8 +185,11 @@ fn fault(call: &Call<'_>, caller: Option<&Caller>, method: &'static str, file: O
     let document = file.map(|file| file.document);
     let asked = Asked { method, account: name, dc: call.dc, offset, document };
     let fault = call.shared.faults.decide(&asked);
-    if fault.is_some() {
+    if let Some(fault) = &fault {
         call.shared.counters.faulted();
+        if let (Some(name), Fault::Drop | Fault::Truncate | Fault::Transport(_)) = (name, fault) {
+            call.shared.counters.book.cut(name, call.dc);
+        }
     }
     fault
 }

@@ -28,6 +28,10 @@ pub struct Conduct {
     pub during_waits: BTreeMap<String, u64>,
     /// Authorizations that it got to carry, by the data-centre they are for.
     pub exports: BTreeMap<i32, u64>,
+    /// Authorizations that it carried, by the data-centre they are for.
+    pub imports: BTreeMap<i32, u64>,
+    /// Connections that a fault cut while it asked something, by data-centre.
+    pub cuts: BTreeMap<i32, u64>,
     /// Times it was told that nobody is signed in with its key, by data-centre.
     pub unregistered: BTreeMap<i32, u64>,
 }
@@ -112,6 +116,16 @@ impl Book {
         let most = known.conduct.parts.entry(dc).or_default();
         *most = parts.max(*most);
         UnderWay { book: Arc::clone(self), account: account.to_owned(), of: (document, dc) }
+    }
+
+    /// An authorization was taken.
+    pub(crate) fn imported(&self, account: &str, dc: i32) {
+        *self.accounts.lock().entry(account.to_owned()).or_default().conduct.imports.entry(dc).or_default() += 1;
+    }
+
+    /// A connection is cut instead of answering, or within the answer.
+    pub(crate) fn cut(&self, account: &str, dc: i32) {
+        *self.accounts.lock().entry(account.to_owned()).or_default().conduct.cuts.entry(dc).or_default() += 1;
     }
 
     /// An answer is on the wire.

@@ -31,9 +31,10 @@ pub(super) fn import(call: &Call<'_>, body: &[u8]) -> Answered {
     // Taken out whatever comes of it: an authorization can be imported once.
     let export = call.shared.exports.lock().remove(&asked.bytes);
     let export = export.filter(|export| export.dc == call.dc).ok_or_else(|| Refusal::bad("AUTH_BYTES_INVALID"))?;
-    if call.shared.live.read().accounts.get(export.account).is_none_or(|account| account.user_id != asked.id) {
-        return Err(Refusal::bad("USER_ID_INVALID"));
-    }
+    let account = call.shared.live.read().accounts.get(export.account).cloned();
+    let account =
+        account.filter(|account| account.user_id == asked.id).ok_or_else(|| Refusal::bad("USER_ID_INVALID"))?;
+    call.shared.counters.book.imported(&account.name, call.dc);
     signed_in(call, export.account, true)
 }
 
