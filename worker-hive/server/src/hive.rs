@@ -87,14 +87,14 @@ impl Hive {
         // Everything that a second hive would fail at comes before the first session is touched.
         let folder = SessionFolder::open(&options.store)?.with_key(options.store_key.clone());
         let lock = if options.leases.is_some() { folder.lock_shared()? } else { folder.lock()? };
-        if folder.accounts()?.is_empty() {
-            return Err(HiveError::NoSessions);
-        }
         let bind = async |address: &ListenAddress| {
             Listener::bind(address).await.map_err(|source| HiveError::Listen { address: address.to_string(), source })
         };
         let listener = bind(&options.listen).await?;
         let admin_listener = bind(&ListenAddress::Tcp(options.admin)).await?;
+        if folder.accounts()?.is_empty() {
+            return Err(HiveError::NoSessions);
+        }
         let catalog = Catalog::open(&options.catalog)
             .map_err(|source| HiveError::Catalog { path: options.catalog.clone(), source })?;
         let files = VirtualFiles::new(catalog, options.pool.negative_ttl);
