@@ -90,8 +90,8 @@ fn check_telegram(telegram: &Telegram, report: &mut Report<'_>) {
 fn check_pool(pool: &Pool, report: &mut Report<'_>) {
     let connections = (1..=MOST_CONNECTIONS).contains(&pool.connections_per_session);
     report.require(connections, "pool.connections_per_session", "must be from 1 to 16");
-    let least = (1..=pool.connections_per_session.max(1)).contains(&pool.connections_min);
-    report.require(least, "pool.connections_min", "must be from 1 to pool.connections_per_session");
+    let least = (1..=MOST_CONNECTIONS).contains(&pool.connections_min);
+    report.require(least, "pool.connections_min", "must be from 1 to 16");
     for (streams, key) in [
         (pool.streams_per_session, "pool.streams_per_session"),
         (pool.streams_premium, "pool.streams_premium"),

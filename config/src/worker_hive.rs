@@ -199,7 +199,8 @@ pub struct Pool {
     /// Most connections of a session to each data-centre, opened one at a time while chunks wait and each brings more.
     /// Telegram bounds the speed of each one; above some 20 it closes them.
     pub connections_per_session: usize,
-    /// Connections of a session to each data-centre that are there before anybody needs them.
+    /// Connections of a session to each data-centre that are there before anybody needs them, as far as
+    /// connections_per_session allows.
     pub connections_min: usize,
     /// Streams that one session carries at once.
     pub streams_per_session: usize,
@@ -245,7 +246,7 @@ impl Default for Pool {
     fn default() -> Self {
         Self {
             connections_per_session: 8,
-            connections_min: 2,
+            connections_min: 4,
             streams_per_session: 15,
             streams_premium: 15,
             streams_standard: 15,

@@ -52,7 +52,7 @@ impl Default for ClientConfig {
             addresses: Arc::default(),
             rsa_keys: RsaKeys::telegram(),
             api_id: None,
-            connections_min: 2,
+            connections_min: 4,
             connections: 8,
             connect_timeout: Duration::from_secs(8),
             call_timeout: Duration::from_secs(10),

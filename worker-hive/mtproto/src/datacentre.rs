@@ -235,7 +235,8 @@ impl Datacentre {
         }
     }
 
-    /// Says which links are of use: as many as the calls under way fill, or all when none is warm.
+    /// Says which links are of use: as many as the calls under way fill, or all when none is warm. Of those that are to be there
+    /// beforehand, a second call at once brings back what was closed.
     fn want(&self, links: &[Arc<Member>], warm: usize, in_flight: usize) {
         let now = Instant::now();
         let needed = if warm == 0 {
@@ -244,7 +245,8 @@ impl Datacentre {
             in_flight.div_ceil(FIRST).max(self.owner.config.connections_min).max(1)
         };
         for member in links.iter().take(needed) {
-            if warm == 0 || !matches!(member.link.state(), LinkState::Idle) {
+            let is_open = !matches!(member.link.state(), LinkState::Idle);
+            if warm == 0 || is_open || (in_flight > 0 && member.number < self.owner.config.connections_min) {
                 member.wanted.send_replace(now);
             }
         }
