@@ -6,7 +6,7 @@ use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
-use telegram_sim::{Sim, rsa_public_pem};
+use telegram_sim::{SessionSeed, rsa_public_pem};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
@@ -34,19 +34,18 @@ pub(crate) async fn python() -> Result<PathBuf, Failure> {
 }
 
 impl PythonClient {
-    /// Starts `clients/{name}_download.py` as the simulator's first account.
+    /// Starts `clients/{name}_download.py` as this account of a simulator's.
     pub(crate) async fn start(
         python: &Path,
         name: &str,
-        sim: &Sim,
+        seed: &SessionSeed,
         message: i32,
         folder: &Path,
     ) -> Result<Self, Failure> {
-        let seed = sim.seeds().into_iter().next().ok_or("no account")?;
-        let address = sim.dc_addr(seed.home_dc).ok_or("no data-centre")?;
+        let home = seed.dcs.iter().find(|dc| dc.id == seed.home_dc).ok_or("no data-centre")?;
         let job = json!({
-            "ip": address.ip().to_string(),
-            "port": address.port(),
+            "ip": home.ip,
+            "port": home.port,
             "dc": seed.home_dc,
             "api_id": seed.api_id,
             "api_hash": seed.api_hash,

@@ -89,7 +89,8 @@ async fn measure(
     for (who, script) in RIVALS {
         let Some(python) = python else { break };
         let film = rig.stack.film("film-0.mkv")?;
-        match PythonClient::start(python, script, &rig.stack.sim, film.message_id, rig.folder()).await {
+        let seed = rig.stack.sim.seeds().into_iter().next().ok_or("no account")?;
+        match PythonClient::start(python, script, &seed, film.message_id, rig.folder()).await {
             Ok(mut client) => {
                 client.download(MIB).await?;
                 rivals.push((who, client));

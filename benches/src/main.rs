@@ -1,10 +1,11 @@
 //! Measures the gateway and the hive beside what users would pick instead, on this machine, in one run.
 //!
-//! What it does: prints Markdown tables to standard output, one for each argument (`seek`, `download`, `hits`, `plugins`; without
+//! What it does: prints Markdown tables to standard output, one for each argument (`seek`, `speed`, `download`, `hits`, `plugins`; without
 //! arguments all). What it refuses to do: print a figure that it did not measure just now, or compare runs that did not
 //! alternate. Who calls it: `make bench`, through `scripts/bench`. What stays true: a missing rival is named in the output
 //! and left out; a server that answers wrongly fails the table. See README.md beside it for what each row means.
 
+mod alone;
 mod clients;
 mod download;
 mod hits;
@@ -13,6 +14,7 @@ mod nginx;
 mod plugins;
 mod rig;
 mod seek;
+mod speed;
 mod table;
 mod wrk;
 
@@ -20,7 +22,7 @@ use harness::Failure;
 use std::process::{Command, ExitCode};
 use tokio::signal::unix::{SignalKind, signal};
 
-const TABLES: [&str; 4] = ["seek", "download", "hits", "plugins"];
+const TABLES: [&str; 5] = ["seek", "speed", "download", "hits", "plugins"];
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -70,6 +72,7 @@ async fn told_to_stop() {
 async fn run(name: &str, seed: u64) -> Result<(), Failure> {
     match name {
         "seek" => seek::run(seed).await,
+        "speed" => speed::run(seed).await,
         "download" => download::run().await,
         "plugins" => plugins::run().await,
         _ => hits::run(seed).await,

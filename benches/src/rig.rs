@@ -18,7 +18,8 @@ pub(crate) struct Rig {
     folder: TempDir,
 }
 
-/// A server at the edge: who is asked, and whose processor time that takes.
+/// A server: who is asked, and whose processor time that takes.
+#[derive(Clone)]
 pub(crate) struct Edge {
     pub(crate) name: &'static str,
     pub(crate) client: Client,
@@ -79,8 +80,13 @@ impl Rig {
 impl Edge {
     /// Asks for a range of a film and reads up to `most` bytes of it, then leaves, as a viewer does who seeks elsewhere.
     pub(crate) async fn fetch(&self, link: &str, range: &str, most: u64) -> Result<Fetch, Failure> {
+        self.fetch_as(link, &[("range", range)], most).await
+    }
+
+    /// As [`Self::fetch`], with these headers, of which one is the range.
+    pub(crate) async fn fetch_as(&self, link: &str, headers: &[(&str, &str)], most: u64) -> Result<Fetch, Failure> {
         let started = now();
-        let (status, headers, mut body) = self.client.open(Method::GET, link, &[("range", range)]).await?;
+        let (status, headers, mut body) = self.client.open(Method::GET, link, headers).await?;
         if status != http::StatusCode::PARTIAL_CONTENT {
             return Err(format!("{} answers {status} to a range", self.name).into());
         }

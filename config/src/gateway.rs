@@ -113,6 +113,11 @@ pub struct HiveLink {
     /// unix:/path or host:port.
     #[serde(default = "HiveLink::default_address")]
     pub address: PeerAddress,
+    /// Several hives, in the place of address, in the same order at all gateways: each film has one that is asked first,
+    /// and the next one is asked when that can't answer. They share their sessions through Redis, or see the same channels.
+    #[schemars(with = "Vec<String>", extend("example" = ["10.0.0.1:9000", "10.0.0.2:9000"]))]
+    #[serde(default)]
+    pub addresses: Vec<PeerAddress>,
     /// The token that gateway and hive share: visible ASCII without spaces, the same in the hive's settings.
     #[schemars(extend("example" = { "file": "/etc/streamvault/hive.token" }))]
     pub token: Secret,
@@ -143,6 +148,12 @@ fn seconds<const COUNT: u64>() -> TimeSpan {
 impl HiveLink {
     fn default_address() -> PeerAddress {
         PeerAddress::Unix(PathBuf::from(crate::worker_hive::SOCKET))
+    }
+
+    /// Where hives listen, at least one.
+    #[must_use]
+    pub fn all(&self) -> &[PeerAddress] {
+        if self.addresses.is_empty() { std::slice::from_ref(&self.address) } else { &self.addresses }
     }
 
     fn default_max_idle() -> usize {

@@ -91,6 +91,10 @@ impl GatewaySettings {
             report.require(is_name(&key.id), &format!("plugins.trusted_keys[{index}].id"), NAME);
             report.require_absolute(&key.file, &format!("plugins.trusted_keys[{index}].file"));
         }
+        for (index, address) in self.hive.addresses.iter().enumerate() {
+            let earlier = self.hive.addresses.iter().take(index).any(|other| other == address);
+            report.require(!earlier, &format!("hive.addresses[{index}]"), "is there already");
+        }
         if let Some(redis) = &self.redis {
             report.require_positive(redis.timeout, "redis.timeout");
             let url = ["redis://", "rediss://", "redis+unix://", "unix://"];

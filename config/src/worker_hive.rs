@@ -6,7 +6,7 @@ use crate::secret::Secret;
 use crate::units::{ByteSize, TimeSpan};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::PathBuf;
 
 /// Where gateway and hive meet on one machine.
@@ -33,15 +33,23 @@ pub struct HiveSettings {
     /// Where Telegram sessions are kept.
     #[serde(default)]
     pub store: Store,
+    /// Where the manifests of virtual files are kept.
+    #[serde(default)]
+    pub catalog: Catalog,
     /// What Telegram is told about this program.
     #[serde(default)]
     pub telegram: Telegram,
+    /// How Telegram is reached.
+    #[serde(default)]
+    pub route: Route,
     /// How bytes are fetched.
     #[serde(default)]
     pub pool: Pool,
     /// What is remembered about messages.
     #[serde(default)]
     pub cache: LocationCache,
+    /// Other hives that have the same sessions. Without it there are none: this hive runs every session of its store alone.
+    pub redis: Option<SharedLeases>,
     /// The log, on standard error.
     #[serde(default)]
     pub log: Log,
@@ -72,14 +80,28 @@ impl Default for Admin {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Store {
-    /// Folder of the session store. Whoever can read it can act as the accounts in it.
+    /// Folder of the session store. Whoever can read it, and the key if there is one, can act as the accounts in it.
     pub folder: PathBuf,
+    /// File of the key that secrets in the store are encrypted with, its owner's alone (mode 0600); "worker-hive keygen"
+    /// makes one. The environment variable STREAMVAULT_STORE_KEY may hold the key instead. Without either, secrets are
+    /// kept as they are. Sessions without encryption are encrypted at the next run.
+    #[schemars(extend("example" = "/etc/streamvault/store.key"))]
+    pub key_file: Option<PathBuf>,
 }
 
 impl Default for Store {
     fn default() -> Self {
-        Self { folder: PathBuf::from("/var/lib/streamvault") }
+        Self { folder: PathBuf::from("/var/lib/streamvault"), key_file: None }
     }
+}
+
+/// The catalog of virtual files: which messages' documents, joined, are one file.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Catalog {
+    /// Its file. Without it: catalog.sqlite in the store's folder.
+    #[schemars(extend("example" = "/var/lib/streamvault/catalog.sqlite"))]
+    pub file: Option<PathBuf>,
 }
 
 /// What Telegram is told.
@@ -105,6 +127,10 @@ pub struct Telegram {
     /// { id = 2, address = "127.0.0.1:4430" }. Each id once.
     #[schemars(extend("example" = [{ "id": 2, "address": "127.0.0.1:4430" }]))]
     pub data_centres: Vec<DataCentre>,
+    /// File with the RSA public keys of those, if they have others than Telegram's: PEM, "BEGIN RSA PUBLIC KEY". Only
+    /// for a simulator or a test; a relay has Telegram's.
+    #[schemars(extend("example" = "/etc/streamvault/simulator.pem"))]
+    pub rsa_keys: Option<PathBuf>,
 }
 
 impl Default for Telegram {
@@ -117,6 +143,7 @@ impl Default for Telegram {
             app_version: env!("CARGO_PKG_VERSION").to_owned(),
             lang_code: "en".to_owned(),
             data_centres: Vec::new(),
+            rsa_keys: None,
         }
     }
 }
@@ -132,14 +159,60 @@ pub struct DataCentre {
     pub address: SocketAddr,
 }
 
+/// How Telegram is reached, by sessions that have no route of their own ("worker-hive sessions route"). Nothing ever goes
+/// another way: while a proxy is down, the sessions that use it are.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Route {
+    /// A proxy: socks5://user:password@host:port or http://user:password@host:port, with or without user and password, or
+    /// an MTProxy as mtproxy://secret@host:port or as a tg://proxy or https://t.me/proxy link. Without one, straight to
+    /// Telegram. What stands for something else in a URL is written as %XX in user and password.
+    #[schemars(extend("example" = { "file": "/etc/streamvault/route" }))]
+    pub url: Option<Secret>,
+    /// IP version: "4", "6", or "any" for whichever connects first. An address that is given as such, of a proxy or a
+    /// data-centre, is used whatever its version.
+    pub ip: IpVersion,
+    /// Local addresses that connections leave from, at most one of each IP version.
+    #[schemars(with = "Vec<String>", extend("example" = ["203.0.113.7"]))]
+    pub bind: Vec<IpAddr>,
+}
+
+/// IP versions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum IpVersion {
+    /// IPv4 alone.
+    #[default]
+    #[serde(rename = "4")]
+    V4,
+    /// IPv6 alone.
+    #[serde(rename = "6")]
+    V6,
+    /// Both.
+    #[serde(rename = "any")]
+    Any,
+}
+
 /// How bytes are fetched.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Pool {
-    /// Connections of a session to each data-centre. Telegram bounds the speed of each one; above some 20 it closes them.
+    /// Most connections of a session to each data-centre, opened one at a time while chunks wait and each brings more.
+    /// Telegram bounds the speed of each one; above some 20 it closes them.
     pub connections_per_session: usize,
+    /// Connections of a session to each data-centre that are there before anybody needs them, as far as
+    /// connections_per_session allows.
+    pub connections_min: usize,
     /// Streams that one session carries at once.
     pub streams_per_session: usize,
+    /// The same for premium sessions, if that is less.
+    pub streams_premium: usize,
+    /// The same for sessions without premium, if that is less.
+    pub streams_standard: usize,
+    /// Streams that may wait for a place at once. More are told at once to come back later.
+    pub queue: usize,
+    /// Of a hundred calls, how many may be second tries for a chunk that a viewer waits for and that takes much longer
+    /// than usual. 0 for none.
+    pub hedges_percent: usize,
     /// Chunks in flight when a stream starts.
     pub window_start: usize,
     /// Most chunks in flight of one stream. Times the chunk, this is the memory a stream may take.
@@ -152,6 +225,10 @@ pub struct Pool {
     pub buffer: ByteSize,
     /// How long connecting to a data-centre, with the handshake, may take before it is tried again.
     pub connect_timeout: TimeSpan,
+    /// How often a connection is pinged. One that answers nothing within call_timeout after a ping is made anew.
+    pub keep_alive: TimeSpan,
+    /// Connections that were not needed for this long are closed, but for one of a session to each data-centre.
+    pub idle: TimeSpan,
     /// How long one call may take before it is made again elsewhere.
     pub call_timeout: TimeSpan,
     /// How long a chunk, or a lookup with the first chunk after it, may take with all its tries from whichever session.
@@ -168,14 +245,21 @@ pub struct Pool {
 impl Default for Pool {
     fn default() -> Self {
         Self {
-            connections_per_session: 4,
+            connections_per_session: 8,
+            connections_min: 4,
             streams_per_session: 15,
+            streams_premium: 15,
+            streams_standard: 15,
+            queue: 256,
+            hedges_percent: 3,
             window_start: 4,
-            window_max: 12,
+            window_max: 32,
             chunk: ByteSize::kib(512),
             first_chunk: ByteSize::kib(64),
             buffer: ByteSize::mib(512),
             connect_timeout: TimeSpan::seconds(8),
+            keep_alive: TimeSpan::seconds(30),
+            idle: TimeSpan::seconds(600),
             call_timeout: TimeSpan::seconds(5),
             chunk_deadline: TimeSpan::seconds(15),
             retry_window: TimeSpan::seconds(10),
@@ -198,6 +282,52 @@ impl Default for LocationCache {
     fn default() -> Self {
         Self { location_ttl: TimeSpan::seconds(30), negative_ttl: TimeSpan::seconds(5) }
     }
+}
+
+/// A Redis, Valkey or compatible server, in which hives agree on who runs which session: Telegram revokes a session that is
+/// used from two places.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SharedLeases {
+    /// redis://host:port/db, redis://user:password@host:port/db or redis+unix:///path. A secret, since it may hold a password.
+    #[schemars(extend("example" = { "file": "/etc/streamvault/redis.url" }))]
+    pub url: Secret,
+    /// First part of every key, the same for all hives that share sessions.
+    #[serde(default = "SharedLeases::default_prefix")]
+    pub prefix: String,
+    /// What the other hives call this one: letters, digits, dashes and underscores. If unset, the machine's name.
+    #[schemars(extend("example" = "hive-1"))]
+    pub hive: Option<String>,
+    /// How long a session stays a hive's that is not heard of any more, the same for all hives: a dead hive's sessions
+    /// are taken over after it.
+    #[serde(default = "SharedLeases::default_lease")]
+    pub lease: TimeSpan,
+    /// What the hive does with its sessions while Redis is away: "keep" goes on, and two hives use one session if Redis is
+    /// away for one of them only; "stop" lets go, so that an outage of Redis ends every stream.
+    #[serde(default)]
+    pub when_away: WhenAway,
+}
+
+impl SharedLeases {
+    fn default_prefix() -> String {
+        "sv".to_owned()
+    }
+
+    fn default_lease() -> TimeSpan {
+        TimeSpan::seconds(15)
+    }
+}
+
+/// What a hive does while Redis is away.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum WhenAway {
+    // Without doc comments: the key's own text says it all.
+    #[default]
+    #[expect(missing_docs, reason = "see above")]
+    Keep,
+    #[expect(missing_docs, reason = "see above")]
+    Stop,
 }
 
 /// The hive's log.

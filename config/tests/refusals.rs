@@ -70,6 +70,11 @@ fn gateway() {
                 "key =",
                 "f.toml:10: tenant[0].link.secrets[0].key: unknown key; did you mean `listen[].tls.key`?\nf.toml:10: tenant[0].link.secrets[0].secret: is required",
             ),
+            (
+                "token = \"the-token\"\n",
+                "token = \"the-token\"\naddresses = [\"h:1\", \"i:1\", \"h:1\"]\n",
+                "f.toml:4: hive.addresses[2]: is there already",
+            ),
             ("token = \"the-token\"\n", "", "f.toml:2: hive.token: is required"),
             ("id = \"one\"\n", "", "f.toml:6: tenant[0].id: is required"),
             (
@@ -298,6 +303,13 @@ fn worker_hive() {
                 "chunk = \"512KiB\"",
                 "retry_window = \"16s\"",
                 "f.toml:6: pool.retry_window: must be at most pool.chunk_deadline",
+            ),
+            (
+                "[telegram]",
+                "[redis]\nurl = \"localhost\"\nhive = \"a/b\"\nlease = \"1s\"\n[telegram]",
+                "f.toml:3: redis.url: must begin with redis:// or redis+unix://\n\
+                 f.toml:4: redis.hive: must be 1 to 64 of a-z, 0-9, \"-\" and \"_\"\n\
+                 f.toml:5: redis.lease: must be from 2s to 10m",
             ),
             ("[telegram]", "listen = \"127.0.0.1:9091\"\n[telegram]", "f.toml:2: listen: is the address of admin"),
             ("[telegram]", "[store]\nfolder = \"x\"\n[telegram]", "f.toml:3: store.folder: must be an absolute path"),

@@ -8,9 +8,9 @@
 use http::header::{CONTENT_DISPOSITION, CONTENT_TYPE, ETAG, HeaderName, LAST_MODIFIED, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue};
 use libfuzzer_sys::fuzz_target;
-use wire::{ContentRange, Entity, FAULT_HEADER, Fault, MediaPath, RequestRange};
+use wire::{ContentRange, Entity, FAULT_HEADER, Fault, MediaPath, RequestRange, Slug, Spans};
 
-const NAMES: [HeaderName; 7] = [
+const NAMES: [HeaderName; 10] = [
     ETAG,
     CONTENT_TYPE,
     LAST_MODIFIED,
@@ -18,6 +18,9 @@ const NAMES: [HeaderName; 7] = [
     RETRY_AFTER,
     HeaderName::from_static(FAULT_HEADER),
     HeaderName::from_static("x-media-size"),
+    HeaderName::from_static("x-media-chats"),
+    HeaderName::from_static("x-location-chat-id"),
+    HeaderName::from_static("x-location-msg-id"),
 ];
 
 fuzz_target!(|data: &[u8]| {
@@ -48,7 +51,10 @@ fn parse(text: &str) {
         assert_eq!(ContentRange::parse(&range.to_string()), Ok(range));
     }
     if let Ok(path) = MediaPath::parse(text) {
-        assert!(path.message_id >= 1 && path.chat_id != 0);
+        match path {
+            MediaPath::Message { chat_id, message_id } => assert!(message_id >= 1 && chat_id != 0),
+            MediaPath::Virtual(slug) => assert_eq!(Slug::parse(slug.as_str()), Ok(slug)),
+        }
         assert_eq!(path.to_path(), text);
     }
 }
@@ -58,6 +64,11 @@ fn read(headers: &HeaderMap) {
         let mut written = HeaderMap::new();
         entity.write(&mut written).expect("what was read is in the contract");
         assert_eq!(Entity::read(&written), Ok(entity));
+    }
+    if let Ok(spans) = Spans::read(headers) {
+        let mut written = HeaderMap::new();
+        spans.write(&mut written).expect("what was read is in the contract");
+        assert_eq!(Spans::read(&written), Ok(spans));
     }
     if let Ok((fault, wait)) = Fault::read(headers) {
         let mut written = HeaderMap::new();

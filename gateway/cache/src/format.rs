@@ -8,13 +8,13 @@
 //!    8  u32 format version, 1
 //!   12  u32 slice size
 //!   16  u64 media size
-//!   24  i64 chat id
-//!   32  i32 message id
+//!   24  i64 chat id, 0 for a virtual file
+//!   32  i32 message id, 0 for a virtual file
 //!   36  u32 flags: 1 last modified is known, 2 a file name is known
 //!   40  u64 last modified, Unix seconds
 //!   48  u64 incarnation, as in the file's name
-//!   56  u16 length of the ETag, u16 of the content type, u16 of the file name, u16 zero
-//!   64  these three texts, one after the other; zeros
+//!   56  u16 length of the ETag, u16 of the content type, u16 of the file name, u16 of the slug, 0 for a message
+//!   64  these four texts, one after the other; zeros
 //! 4088  u64 xxh3-64 of bytes 0..4088
 //! 4096  one record of 16 bytes for each slice: u64 xxh3-64 of its bytes, u64 seal
 //! ```
@@ -30,10 +30,11 @@
 //! mismatch is a miss. Reads from memory cost no check. Two things can't be caught: bytes of a slice that is not yet whole
 //! and has no checksum, and, where the file system can't say what is in memory (no `RWF_NOWAIT`), what rots between a slice's
 //! first read after a start and the next start. The header is written whole to `.tmp` and renamed,
-//! and checked by its own checksum. A file name that doesn't fit is left out: the origin is asked for it anyway.
+//! and checked by its own checksum. A file name that doesn't fit is left out: the origin is asked for it anyway. The chats of a virtual
+//! file are not here for the same reason: rights are judged by what the origin says now.
 
 use crate::geometry::Geometry;
-use slice::{ETag, MediaId, MediaMeta};
+use slice::{ETag, MediaId, MediaMeta, Slug};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 const MAGIC: &[u8; 8] = b"svslice\n";
@@ -74,10 +75,12 @@ impl Header {
     pub(crate) fn encode(&self) -> Result<Vec<u8>, FormatError> {
         let etag = self.meta.etag.as_str();
         let kind = self.meta.content_type.as_str();
+        let (chat_id, message_id, slug) = parts_of(&self.media);
+        let needed = etag.len() + kind.len() + slug.len();
         let room = CHECK - TEXTS;
-        let name = self.meta.file_name.as_deref().filter(|name| etag.len() + kind.len() + name.len() <= room);
-        let lengths = [etag.len(), kind.len(), name.map_or(0, str::len)];
-        if etag.len() + kind.len() > room {
+        let name = self.meta.file_name.as_deref().filter(|name| needed + name.len() <= room);
+        let lengths = [etag.len(), kind.len(), name.map_or(0, str::len), slug.len()];
+        if needed > room {
             return Err(FormatError::TooLong);
         }
         let mut flags = 0;
@@ -88,8 +91,8 @@ impl Header {
         out.extend_from_slice(&VERSION.to_le_bytes());
         out.extend_from_slice(&self.slice_size.to_le_bytes());
         out.extend_from_slice(&self.meta.size.to_le_bytes());
-        out.extend_from_slice(&self.media.chat_id.to_le_bytes());
-        out.extend_from_slice(&self.media.message_id.to_le_bytes());
+        out.extend_from_slice(&chat_id.to_le_bytes());
+        out.extend_from_slice(&message_id.to_le_bytes());
         out.extend_from_slice(&flags.to_le_bytes());
         out.extend_from_slice(&self.meta.last_modified.unwrap_or(0).to_le_bytes());
         out.extend_from_slice(&self.incarnation.to_le_bytes());
@@ -97,7 +100,7 @@ impl Header {
             out.extend_from_slice(&u16::try_from(length).map_err(|_| FormatError::TooLong)?.to_le_bytes());
         }
         out.resize(TEXTS, 0);
-        for text in [Some(etag), Some(kind), name].into_iter().flatten() {
+        for text in [etag, kind, name.unwrap_or_default(), slug] {
             out.extend_from_slice(text.as_bytes());
         }
         out.resize(CHECK, 0);
@@ -124,29 +127,40 @@ impl Header {
         }
         let flags = u32::from_le_bytes(array(header, 36));
         let mut at = TEXTS;
-        let mut texts = [""; 3];
-        for (text, length_at) in texts.iter_mut().zip([56, 58, 60]) {
+        let mut texts = [""; 4];
+        for (text, length_at) in texts.iter_mut().zip([56, 58, 60, 62]) {
             let end = at + usize::from(u16::from_le_bytes(array(header, length_at)));
             let bytes = header.get(at..end).filter(|_| end <= CHECK).ok_or(FormatError::Garbled)?;
             *text = std::str::from_utf8(bytes).map_err(|_| FormatError::Garbled)?;
             at = end;
         }
-        let [etag, kind, name] = texts;
+        let [etag, kind, name, slug] = texts;
+        let media = match (i64::from_le_bytes(array(header, 24)), i32::from_le_bytes(array(header, 32))) {
+            (chat_id, message_id) if slug.is_empty() => MediaId::Message { chat_id, message_id },
+            (0, 0) => MediaId::Virtual(Slug::parse(slug).map_err(|_| FormatError::Garbled)?),
+            _ => return Err(FormatError::Garbled),
+        };
         Ok(Self {
-            media: MediaId {
-                chat_id: i64::from_le_bytes(array(header, 24)),
-                message_id: i32::from_le_bytes(array(header, 32)),
-            },
+            media,
             meta: MediaMeta {
                 etag: ETag::new(etag),
                 size: u64::from_le_bytes(array(header, 16)),
                 content_type: kind.to_owned(),
                 last_modified: (flags & HAS_MODIFIED != 0).then(|| u64::from_le_bytes(array(header, 40))),
                 file_name: (flags & HAS_NAME != 0).then(|| name.to_owned()),
+                spans: None,
             },
             slice_size,
             incarnation: u64::from_le_bytes(array(header, 48)),
         })
+    }
+}
+
+/// Chat, message and slug, as they stand in a sidecar: either numbers or a text.
+fn parts_of(media: &MediaId) -> (i64, i32, &str) {
+    match media {
+        MediaId::Message { chat_id, message_id } => (*chat_id, *message_id, ""),
+        MediaId::Virtual(slug) => (0, 0, slug.as_str()),
     }
 }
 
@@ -182,8 +196,10 @@ pub(crate) fn present(incarnation: u64, geometry: Geometry, records: &[u8]) -> V
 /// that deleting a dropped version can never hit the one that follows it.
 pub(crate) fn stem(media: MediaId, etag: &ETag, incarnation: u64) -> String {
     let mut key = Vec::with_capacity(64);
-    key.extend_from_slice(&media.chat_id.to_le_bytes());
-    key.extend_from_slice(&media.message_id.to_le_bytes());
+    let (chat_id, message_id, slug) = parts_of(&media);
+    key.extend_from_slice(&chat_id.to_le_bytes());
+    key.extend_from_slice(&message_id.to_le_bytes());
+    key.extend_from_slice(slug.as_bytes());
     key.extend_from_slice(etag.as_str().as_bytes());
     format!("{:016x}-{incarnation:x}", xxh3_64(&key))
 }
@@ -211,17 +227,18 @@ fn array<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
 mod tests {
     use super::{FormatError, HEADER, Header, RECORD, incarnation_of, present, read_record, record, stem};
     use crate::geometry::Geometry;
-    use slice::{ETag, MediaId, MediaMeta};
+    use slice::{ETag, MediaId, MediaMeta, Slug};
 
     fn header() -> Header {
         Header {
-            media: MediaId { chat_id: -1_001_234, message_id: 77 },
+            media: MediaId::message(-1_001_234, 77),
             meta: MediaMeta {
                 etag: ETag::new("5f-1234"),
                 size: 300_000,
                 content_type: "video/mp4".to_owned(),
                 last_modified: Some(1_700_000_000),
                 file_name: Some("Ein Film.mp4".to_owned()),
+                spans: None,
             },
             slice_size: 65_536,
             incarnation: 9,
@@ -238,6 +255,38 @@ mod tests {
             assert_eq!(bytes.len(), HEADER);
             assert_eq!(Header::decode(&bytes, 65_536), Ok(header));
         }
+    }
+
+    #[test]
+    fn a_virtual_files_header_comes_back_and_has_one_spelling() {
+        for slug in ["k3x9abc", "7", "x".repeat(32).as_str()] {
+            let media = MediaId::Virtual(Slug::parse(slug).unwrap());
+            let header = Header { media, ..header() };
+            assert_eq!(Header::decode(&header.encode().unwrap(), 65_536), Ok(header));
+        }
+        let resealed = |change: &dyn Fn(&mut Vec<u8>)| {
+            let media = MediaId::Virtual(Slug::parse("abc").unwrap());
+            let mut bytes = Header { media, ..header() }.encode().unwrap();
+            change(&mut bytes);
+            let check = xxhash_rust::xxh3::xxh3_64(&bytes[..super::CHECK]);
+            bytes[super::CHECK..].copy_from_slice(&check.to_le_bytes());
+            Header::decode(&bytes, 65_536)
+        };
+        assert!(resealed(&|_| ()).is_ok());
+        assert_eq!(resealed(&|bytes| bytes[24] = 1), Err(FormatError::Garbled), "numbers and a slug");
+        let at = 64 + "5f-1234video/mp4Ein Film.mp4".len();
+        assert_eq!(resealed(&|bytes| bytes[at] = b'.'), Err(FormatError::Garbled), "no slug");
+    }
+
+    /// Written by the release before virtual files: whoever upgrades keeps what is cached.
+    #[test]
+    fn sidecars_of_messages_stay_as_they_were() {
+        let bytes = header().encode().unwrap();
+        assert_eq!(bytes[24..36], [238, 184, 240, 0xff, 0xff, 0xff, 0xff, 0xff, 77, 0, 0, 0]);
+        assert_eq!(bytes[56..64], [7, 0, 9, 0, 12, 0, 0, 0]);
+        assert_eq!(&bytes[64..92], b"5f-1234video/mp4Ein Film.mp4");
+        assert_eq!(xxhash_rust::xxh3::xxh3_64(&bytes), 0xfe00_84d9_6a4a_a66c);
+        assert_eq!(stem(header().media, &header().meta.etag, 9), "03f07187d00687ba-9");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! One JSON line per request. The query never stands in it: a signed link is a credential.
 
-use crate::authorize::Authorized;
+use crate::entitle::{Authorized, Message};
 use crate::log_writer::{self, LineQueue, WriterGuard};
 use crate::outcome::Outcome;
 use config::gateway::AccessLog;
@@ -31,6 +31,8 @@ pub(crate) struct Entry {
     pub(crate) link_key: Option<Arc<str>>,
     pub(crate) link_expires: Option<i64>,
     pub(crate) media: Option<MediaId>,
+    /// What observers know the media by.
+    pub(crate) message: Option<Message>,
     pub(crate) cache: Option<&'static str>,
     pub(crate) status: u16,
     pub(crate) bytes: u64,
@@ -40,9 +42,10 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    /// What the link's step learnt.
+    /// What the steps up to the tenant's right learnt.
     pub(crate) fn authorized(&mut self, authorized: &Authorized<'_>) {
         self.media = Some(authorized.media);
+        self.message = Some(authorized.message);
         self.link_key = Some(authorized.grant.key_id.clone());
         self.link_expires = Some(authorized.grant.expires);
     }

@@ -151,6 +151,7 @@ mod tests {
             content_type: "video/mp4".into(),
             last_modified: Some(0),
             file_name: Some("Ö 1.mp4".into()),
+            spans: None,
         }
     }
 

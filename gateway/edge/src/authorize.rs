@@ -1,17 +1,20 @@
-//! Third step: the path names a media that the tenant may serve, and the link's signature opens it.
+//! Third step: the path names a media, and the link's signature opens it.
 
 use crate::accept::Accepted;
 use crate::directory::Tenanted;
 use crate::refusal::Refusal;
 use crate::tenant::Tenant;
-use link::{Grant, LinkRequest, StreamTarget, Verdict};
-use slice::MediaId;
+use link::{Grant, LinkRequest, StreamTarget, TargetMedia, Verdict};
+use slice::{MediaId, Slug};
 use std::sync::Arc;
 
-/// A request whose link holds. Only this step makes one, so nothing is asked of plugins, cache or hive before it.
-pub(crate) struct Authorized<'a> {
+/// A request whose link holds. Only this step makes one, so nothing is asked of plugins, cache or hive before it. After the signature
+/// rights are judged, so that whoever can't sign learns nothing about who may serve what.
+pub(crate) struct Signed<'a> {
     pub(crate) accepted: Accepted<'a>,
     pub(crate) tenant: Arc<Tenant>,
+    /// No other tenant is served.
+    pub(crate) alone: bool,
     pub(crate) grant: Grant,
     /// The link's time is over, and the tenant's grace is not: a policy must name a later one.
     pub(crate) expired: bool,
@@ -19,10 +22,13 @@ pub(crate) struct Authorized<'a> {
 }
 
 /// Judges the link. A path that is no stream is told so before its signature is looked at: there is nothing behind it.
-pub(crate) fn authorize(tenanted: Tenanted<'_>, now: i64) -> Result<Authorized<'_>, Refusal> {
+pub(crate) fn authorize(tenanted: Tenanted<'_>, now: i64) -> Result<Signed<'_>, Refusal> {
     let Tenanted { accepted, tenant, alone } = tenanted;
     let target = StreamTarget::parse(&accepted.uri).map_err(|_| Refusal::NoSuchPath)?;
-    let media = MediaId { chat_id: target.chat_id, message_id: target.message_id };
+    let media = match target.media {
+        TargetMedia::Message { chat_id, message_id } => MediaId::Message { chat_id, message_id },
+        TargetMedia::Virtual { slug } => MediaId::Virtual(Slug::parse(slug).map_err(|_| Refusal::NoSuchPath)?),
+    };
     let remote = accepted.remote.map(|address| address.to_string());
     let request = LinkRequest { uri: &accepted.uri, host: Some(&accepted.host), remote_addr: remote.as_deref(), now };
     let (grant, expired) = match tenant.links.check(&request) {
@@ -31,11 +37,7 @@ pub(crate) fn authorize(tenanted: Tenanted<'_>, now: i64) -> Result<Authorized<'
         Verdict::Expired(_) => return Err(Refusal::LinkExpired),
         Verdict::Invalid(reason) => return Err(Refusal::LinkInvalid(reason)),
     };
-    // After the signature: whoever can't sign learns nothing about who may serve what.
-    if !tenant.may_serve(media.chat_id, alone) {
-        return Err(Refusal::ForeignChannel);
-    }
-    Ok(Authorized { accepted, tenant, grant, expired, media })
+    Ok(Signed { accepted, tenant, alone, grant, expired, media })
 }
 
 fn in_grace(grant: &Grant, grace: std::time::Duration, now: i64) -> bool {

@@ -1,4 +1,4 @@
-//! Sixth step: the media is described, and ads plugins let the request pass or send it away.
+//! Seventh step: the media is described, and ads plugins let the request pass or send it away.
 
 use crate::permit::Permitted;
 use crate::refusal::Refusal;
@@ -20,7 +20,7 @@ pub(crate) async fn clear<'a>(
     cache: &Cache,
     ads: Option<Chain>,
 ) -> Result<Cleared<'a>, Refusal> {
-    let media = cache.media(permitted.identified.authorized.media).await?;
+    let media = looked_up(&permitted, cache).await?;
     let cookies = match (&ads, &permitted.request) {
         (Some(ads), Some(request)) => {
             let meta = media.meta();
@@ -36,6 +36,13 @@ pub(crate) async fn clear<'a>(
     Ok(Cleared { permitted, media, cookies, ads })
 }
 
+async fn looked_up(permitted: &Permitted<'_>, cache: &Cache) -> Result<Media, Refusal> {
+    let authorized = &permitted.identified.authorized;
+    let media = cache.media(authorized.media).await?;
+    authorized.still(media.meta())?;
+    Ok(media)
+}
+
 fn decided(ads: Ads) -> Result<Vec<Cookie>, Refusal> {
     match ads {
         Ads::Proceed { cookies } => Ok(cookies),
@@ -47,7 +54,7 @@ fn decided(ads: Ads) -> Result<Vec<Cookie>, Refusal> {
 impl Cleared<'_> {
     /// Looks at the media again: it changed between its description and its first byte.
     pub(crate) async fn again(&mut self, cache: &Cache) -> Result<(), Refusal> {
-        self.media = cache.media(self.permitted.identified.authorized.media).await?;
+        self.media = looked_up(&self.permitted, cache).await?;
         Ok(())
     }
 }

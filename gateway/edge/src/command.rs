@@ -71,7 +71,7 @@ struct Config {
 struct Sign {
     #[command(flatten)]
     config: Config,
-    /// Decoded path: /stream/CHAT/MESSAGE[/FILE NAME].
+    /// Decoded path: /stream/CHAT/MESSAGE[/FILE NAME], or /v/SLUG[/FILE NAME] for a virtual file.
     #[arg(long)]
     path: String,
     /// How long the link is good: 30m, 4h, 2d.

@@ -144,10 +144,7 @@ fn limit_events(stats: &LimitStats) -> Rows {
 
 fn hive_config(settings: &config::gateway::HiveLink) -> HiveConfig {
     HiveConfig {
-        address: match &settings.address {
-            PeerAddress::Unix(path) => HiveAddress::Unix(path.clone()),
-            tcp @ PeerAddress::Tcp { .. } => HiveAddress::Tcp(tcp.to_string()),
-        },
+        addresses: settings.all().iter().map(hive_address).collect(),
         token: SecretString::from(settings.token.expose()),
         http2: settings.http2,
         connect_timeout: settings.connect_timeout.get(),
@@ -155,6 +152,13 @@ fn hive_config(settings: &config::gateway::HiveLink) -> HiveConfig {
         idle_timeout: settings.idle_timeout.get(),
         retry_window: settings.retry_window.get(),
         max_idle: settings.max_idle,
+    }
+}
+
+fn hive_address(address: &PeerAddress) -> HiveAddress {
+    match address {
+        PeerAddress::Unix(path) => HiveAddress::Unix(path.clone()),
+        tcp @ PeerAddress::Tcp { .. } => HiveAddress::Tcp(tcp.to_string()),
     }
 }
 

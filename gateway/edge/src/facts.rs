@@ -31,7 +31,8 @@ pub(crate) fn request(identified: &Identified<'_>, chains: [Option<&Chain>; 2], 
     request.token_parameters = authorized.tenant.link_parameters.clone();
     request.remote_address = accepted.remote.map(|address| address.to_string());
     request.viewer = identified.viewer.clone();
-    request.media = Media { chat_id: authorized.media.chat_id, message_id: message_id(authorized.media.message_id) };
+    request.media =
+        Media { chat_id: authorized.message.chat_id, message_id: message_id(authorized.message.message_id) };
     request.link = Link {
         key_id: authorized.grant.key_id.clone(),
         expires: u64::try_from(authorized.grant.expires).unwrap_or(0),

@@ -1,6 +1,6 @@
 //! The way of every request, on one page. Each step takes what the step before it made:
 //!
-//! accept → tenant → link → viewer → policy → media and ads → plan → open
+//! accept → tenant → link → right → viewer → policy → media and ads → plan → open
 //!
 //! What it returns is ready to be written; everything that can still become a clear status has happened by then.
 
@@ -9,6 +9,7 @@ use crate::access_log::Entry;
 use crate::authorize::authorize;
 use crate::clear::clear;
 use crate::edge::Edge;
+use crate::entitle::entitle;
 use crate::identify::identify;
 use crate::permit::permit;
 use crate::plan::{Ready, plan};
@@ -44,7 +45,8 @@ pub(crate) async fn answer(edge: &Edge, incoming: &Incoming<'_>, entry: &mut Ent
     let policy = edge.plugins.chain(Hook::Policy, &tenanted.tenant.id);
     let ads = edge.plugins.chain(Hook::Ads, &tenanted.tenant.id);
 
-    let authorized = authorize(tenanted, incoming.now)?;
+    let signed = authorize(tenanted, incoming.now)?;
+    let authorized = entitle(signed, &edge.cache).await?;
     entry.authorized(&authorized);
     let identified = identify(authorized, incoming.now);
 

@@ -1,6 +1,6 @@
-//! Fourth step: who the viewer is, if the tenant's frontend signed a token that says so.
+//! Fifth step: who the viewer is, if the tenant's frontend signed a token that says so.
 
-use crate::authorize::Authorized;
+use crate::entitle::Authorized;
 use config::gateway::{ViewerAlgorithm, ViewerTokens};
 use http::header::HeaderName;
 use std::net::{IpAddr, Ipv6Addr};

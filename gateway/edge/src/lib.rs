@@ -17,6 +17,7 @@ mod clock;
 mod command;
 mod directory;
 mod edge;
+mod entitle;
 mod facts;
 mod flow;
 mod identify;

@@ -91,7 +91,7 @@ impl Observer {
 impl Edge {
     /// Notes a request that ended, if it had a tenant and a media and somebody wants to know.
     pub(crate) fn tell_observers(&self, entry: &Entry, outcome: Outcome, now: SystemTime, duration: Duration) {
-        let (Some(tenant), Some(media)) = (&entry.tenant, &entry.media) else { return };
+        let (Some(tenant), Some(message)) = (&entry.tenant, &entry.message) else { return };
         if self.plugins.chain(Hook::Observe, tenant).is_none() {
             return;
         }
@@ -99,7 +99,7 @@ impl Edge {
         let finished = Finished {
             request_id: entry.request_id.clone(),
             time: milliseconds(now.duration_since(UNIX_EPOCH).unwrap_or_default()),
-            media: Media { chat_id: media.chat_id, message_id: message_id(media.message_id) },
+            media: Media { chat_id: message.chat_id, message_id: message_id(message.message_id) },
             viewer: entry.viewer.clone().unwrap_or_default(),
             status: entry.status,
             outcome: outcome.word().to_owned(),

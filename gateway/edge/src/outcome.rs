@@ -63,6 +63,9 @@ outcomes! {
     LinkExpired = "link-expired", Some(StatusCode::GONE), "This link has expired.", "Nothing, unless fresh links expire: then compare clocks.";
     /// The link is rightly signed, but its channel is not one of the tenant's.
     ForeignChannel = "foreign-channel", Some(StatusCode::FORBIDDEN), "This link is not valid.", "Add the channel to the tenant's channels, or ask who signs such links.";
+    /// The link is rightly signed, but a part of the virtual file lies in a channel that is not one of the tenant's. Viewers are told what
+    /// they are told of a file that is none.
+    ForeignVirtual = "foreign-virtual", Some(StatusCode::NOT_FOUND), "This film was not found.", "Add the channels of all its parts to the tenant's channels, or ask who signs such links.";
     /// A policy plugin refused; status and sentence may be the plugin's own.
     Denied = "denied", Some(StatusCode::FORBIDDEN), "This film can't be opened.", "Nothing, unless viewers complain: see the plugin's verdicts in the metrics.";
     /// A plugin sent the viewer elsewhere.
@@ -76,11 +79,11 @@ outcomes! {
     /// The tenant has as many streams as it may.
     TenantStreams = "tenant-streams", Some(StatusCode::SERVICE_UNAVAILABLE), "Many people are watching. Please try again soon.", "Raise the tenant's limits.streams, or the plugin's.";
     /// There is no such chat or message, or no session can see it.
-    MediaNotFound = "media-not-found", Some(StatusCode::NOT_FOUND), "This film was not found.", "See that a session of the hive is a member of the chat.";
+    MediaNotFound = "media-not-found", Some(StatusCode::NOT_FOUND), "This film was not found.", "See that a session of the hive is a member of the chat, or that the hive has the virtual file.";
     /// The message was deleted or lost its document.
     MediaGone = "media-gone", Some(StatusCode::GONE), "This film is no longer available.", "Nothing: the frontend should drop it.";
     /// The media changed faster than a request could follow.
-    MediaChanging = "media-changing", Some(StatusCode::SERVICE_UNAVAILABLE), "This film is being replaced. Please try again.", "Nothing, unless it lasts: then the hive answers with two versions.";
+    MediaChanging = "media-changing", Some(StatusCode::SERVICE_UNAVAILABLE), "This film is being replaced. Please try again.", "Nothing, unless it lasts: then the hive answers with two versions, or a part of a virtual file was edited and its manifest must be put again.";
     /// The hive asks for patience: sessions rest or are at their cap.
     HiveBusy = "hive-busy", Some(StatusCode::SERVICE_UNAVAILABLE), "Many people are watching. Please try again soon.", "Add sessions to the hive.";
     /// The hive or Telegram did not answer in time.

@@ -1,6 +1,6 @@
-//! Fifth step: policy plugins decide, and their limits and the tenant's become one.
+//! Sixth step: policy plugins decide, and their limits and the tenant's become one.
 
-use crate::authorize::Authorized;
+use crate::entitle::Authorized;
 use crate::facts;
 use crate::flow::Incoming;
 use crate::identify::{Identified, NamedBy};

@@ -1,4 +1,4 @@
-//! Seventh step: the ranges are chosen, a place among the streams is taken, and the first bytes are at hand.
+//! Eighth step: the ranges are chosen, a place among the streams is taken, and the first bytes are at hand.
 
 use crate::accept::Method;
 use crate::answer;
@@ -100,8 +100,9 @@ fn admit(cleared: &Cleared<'_>, limiter: &Limiter, tick: Duration) -> Result<Opt
         return Ok(None);
     }
     let authorized = &permitted.identified.authorized;
-    let media = authorized.media;
-    let stream = StreamId { chat_id: media.chat_id, message_id: media.message_id, address: authorized.accepted.remote };
+    let message = authorized.message;
+    let stream =
+        StreamId { chat_id: message.chat_id, message_id: message.message_id, address: authorized.accepted.remote };
     let viewer = format!("{}:{}", permitted.identified.named_by.word(), permitted.identified.viewer);
     let permit = limiter.admit(&authorized.tenant.id, &viewer, stream, &permitted.bounds, tick);
     permit.map(Some).map_err(|full| match full {

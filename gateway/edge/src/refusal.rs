@@ -48,6 +48,9 @@ pub(crate) enum Refusal {
     /// The link is the tenant's, the channel is not.
     #[error("the tenant has no right to this channel")]
     ForeignChannel,
+    /// The link is the tenant's, the channel of some part is not.
+    #[error("the tenant has no right to a channel of this virtual file")]
+    ForeignVirtual,
     /// A policy plugin refused.
     #[error("{plugin} denied it with {status}")]
     Denied {
@@ -113,6 +116,7 @@ impl Refusal {
             Self::Suspended { .. } => Outcome::Suspended,
             Self::TenantUnavailable => Outcome::TenantUnavailable,
             Self::ForeignChannel => Outcome::ForeignChannel,
+            Self::ForeignVirtual => Outcome::ForeignVirtual,
             Self::Denied { .. } => Outcome::Denied,
             Self::Redirected { .. } => Outcome::Redirected,
             Self::PluginFailed { .. } => Outcome::PluginFailed,
@@ -193,6 +197,7 @@ mod tests {
             Refusal::Suspended { tenant: "a".into(), page: Page::default() },
             Refusal::TenantUnavailable,
             Refusal::ForeignChannel,
+            Refusal::ForeignVirtual,
             Refusal::Denied { plugin: "p".into(), status: 402, text: "Pay".into() },
             Refusal::Redirected { plugin: "p".into(), url: "/".into(), cookies: vec![] },
             Refusal::PluginFailed { plugin: "p".into(), reason: "trap".into() },

@@ -3,7 +3,7 @@
 use crate::retry::Trouble;
 use http::header::CONTENT_RANGE;
 use http::{HeaderMap, StatusCode};
-use slice::{ByteRange, ETag, MediaMeta, OriginError};
+use slice::{ByteRange, ETag, MediaId, MediaMeta, OriginError, Spans};
 use std::time::Duration;
 use wire::{ContentRange, Entity, Fault, RetryClass};
 
@@ -53,24 +53,25 @@ impl TryError {
 }
 
 /// The answer to HEAD: a description, or why not.
-pub(crate) fn description(status: StatusCode, headers: &HeaderMap) -> Result<MediaMeta, TryError> {
+pub(crate) fn description(status: StatusCode, headers: &HeaderMap, media: MediaId) -> Result<MediaMeta, TryError> {
     if status != StatusCode::OK {
         return Err(refusal(headers));
     }
-    entity(headers)
+    entity(headers, media)
 }
 
 /// The answer to GET with one range: exactly that range of exactly that version, or why not.
 pub(crate) fn transfer(
     status: StatusCode,
     headers: &HeaderMap,
+    media: MediaId,
     etag: &ETag,
     range: ByteRange,
 ) -> Result<MediaMeta, TryError> {
     if status != StatusCode::PARTIAL_CONTENT {
         return Err(refusal(headers));
     }
-    let meta = entity(headers)?;
+    let meta = entity(headers, media)?;
     if meta.etag != *etag {
         return Err(TryError::Fault(Fault::Changed, None));
     }
@@ -89,14 +90,23 @@ fn refusal(headers: &HeaderMap) -> TryError {
     }
 }
 
-fn entity(headers: &HeaderMap) -> Result<MediaMeta, TryError> {
+fn entity(headers: &HeaderMap, media: MediaId) -> Result<MediaMeta, TryError> {
     let entity = Entity::read(headers).map_err(|_| TryError::Protocol("entity headers missing or malformed"))?;
+    let spans = match media {
+        MediaId::Message { .. } => None,
+        // Without them nobody could judge who may see it.
+        MediaId::Virtual(_) => {
+            let spans = wire::Spans::read(headers).map_err(|_| TryError::Protocol("no chats of a virtual file"))?;
+            Some(Spans { chat_id: spans.chat_id, message_id: spans.message_id, chats: spans.chats })
+        }
+    };
     Ok(MediaMeta {
         etag: ETag::new(&entity.etag),
         size: entity.size,
         content_type: entity.content_type,
         last_modified: entity.last_modified,
         file_name: entity.file_name,
+        spans,
     })
 }
 
@@ -105,8 +115,10 @@ mod tests {
     use super::{TryError, description, transfer};
     use crate::retry::Trouble;
     use http::{HeaderMap, StatusCode};
-    use slice::{ByteRange, ETag};
+    use slice::{ByteRange, ETag, MediaId, Slug};
     use wire::{Entity, Fault, RetryClass};
+
+    const MESSAGE: MediaId = MediaId::message(-5, 7);
 
     fn good() -> HeaderMap {
         let mut headers = HeaderMap::new();
@@ -121,7 +133,7 @@ mod tests {
         let mut headers = good();
         edit(&mut headers);
         let range = ByteRange { start: 10, end: 20 };
-        transfer(StatusCode::from_u16(status).unwrap(), &headers, &ETag::new("v1"), range).map(drop)
+        transfer(StatusCode::from_u16(status).unwrap(), &headers, MESSAGE, &ETag::new("v1"), range).map(drop)
     }
 
     #[test]
@@ -138,11 +150,27 @@ mod tests {
     }
 
     #[test]
+    fn a_virtual_file_is_taken_with_its_chats_or_not_at_all() {
+        let media = MediaId::Virtual(Slug::parse("abc").unwrap());
+        let mut headers = good();
+        let refused = description(StatusCode::OK, &headers, media);
+        assert!(matches!(refused, Err(TryError::Protocol(_))), "{refused:?}");
+        wire::Spans { chat_id: -5, message_id: 7, chats: vec![-5, -6] }.write(&mut headers).unwrap();
+        let spans = description(StatusCode::OK, &headers, media).unwrap().spans.unwrap();
+        assert_eq!((spans.chat_id, spans.message_id, spans.chats), (-5, 7, vec![-5, -6]));
+        let range = ByteRange { start: 10, end: 20 };
+        let opened = transfer(StatusCode::PARTIAL_CONTENT, &headers, media, &ETag::new("v1"), range);
+        assert!(opened.unwrap().spans.is_some());
+        // Of a message they mean nothing.
+        assert_eq!(description(StatusCode::OK, &headers, MESSAGE).unwrap().spans, None);
+    }
+
+    #[test]
     fn every_fault_is_retried_or_not_by_its_class() {
         for fault in Fault::ALL {
             let mut headers = HeaderMap::new();
             fault.write(None, &mut headers);
-            let error = description(fault.status(), &headers).unwrap_err();
+            let error = description(fault.status(), &headers, MESSAGE).unwrap_err();
             assert_eq!(error, TryError::Fault(*fault, None));
             let passing = matches!(fault.class(), RetryClass::Retry | RetryClass::Elsewhere);
             assert_eq!(matches!(error.trouble(), Trouble::Passing(_)), passing);

@@ -1,7 +1,8 @@
 //! A body that counts its bytes and comes back where it broke.
 
 use crate::answer::TryError;
-use crate::client::{Patience, Shared};
+use crate::client::Shared;
+use crate::patience::Patience;
 use bytes::Bytes;
 use futures_util::stream::try_unfold;
 use http_body_util::BodyExt;
@@ -12,6 +13,8 @@ use std::sync::Arc;
 /// A transfer under way; `range.start` moves on as bytes arrive.
 pub(crate) struct Transfer {
     pub(crate) shared: Arc<Shared>,
+    /// Which hive the bytes come from.
+    pub(crate) hive: usize,
     pub(crate) media: MediaId,
     pub(crate) etag: ETag,
     pub(crate) range: ByteRange,
@@ -55,14 +58,22 @@ impl Transfer {
     }
 
     /// Opens the rest until a piece of it arrives: headers alone are no progress, so they don't renew the patience.
-    async fn resume(&self, mut error: TryError) -> Result<(Bytes, Incoming), OriginError> {
+    async fn resume(&mut self, mut error: TryError) -> Result<(Bytes, Incoming), OriginError> {
         self.shared.stats.resume();
-        let mut patience = Patience::new(&self.shared, self.media);
+        let shared = Arc::clone(&self.shared);
+        let mut patience = Patience::new(&shared, self.media);
+        let mut hive = self.hive;
         loop {
-            patience.pause_or_fail(error).await?;
-            error = match self.shared.open_once(self.media, &self.etag, self.range, patience.for_answer()).await {
+            patience.pause_or_fail(hive, error).await?;
+            hive = patience.hive();
+            let opened = shared.open_once(hive, self.media, &self.etag, self.range, patience.for_answer()).await;
+            error = match opened {
                 Ok((_, mut incoming)) => match self.next_piece(&mut incoming).await {
-                    Ok(piece) => return Ok((piece, incoming)),
+                    Ok(piece) => {
+                        patience.answered(hive);
+                        self.hive = hive;
+                        return Ok((piece, incoming));
+                    }
                     Err(error) => error,
                 },
                 Err(error) => error,

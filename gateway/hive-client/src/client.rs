@@ -1,9 +1,10 @@
-//! Requests to one hive.
+//! Requests to hives.
 
 use crate::HiveAddress;
 use crate::answer::{self, TryError};
 use crate::body::{self, Transfer};
-use crate::retry;
+use crate::fleet::Fleet;
+use crate::patience::Patience;
 use crate::stats::HiveStats;
 use crate::transport::Connector;
 use bytes::Bytes;
@@ -13,18 +14,20 @@ use http_body_util::Empty;
 use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use parking_lot::Mutex;
 use secrecy::{ExposeSecret, SecretString};
 use slice::{ByteRange, ETag, MediaId, MediaMeta, Opened, OriginError, SliceOrigin};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
-use wire::{MediaPath, RequestRange};
+use wire::{MediaPath, RequestRange, Slug};
 
-/// How to reach a hive and how long to be patient with it.
+/// How to reach the hives and how long to be patient with them.
 #[derive(Clone, Debug)]
 pub struct HiveConfig {
-    /// Where it listens.
-    pub address: HiveAddress,
+    /// Where they listen. One that can't answer is passed over for the next; all of one fleet, which share their sessions or see the same
+    /// channels. With none, nothing is ever answered.
+    pub addresses: Vec<HiveAddress>,
     /// Shared bearer token, visible ASCII.
     pub token: SecretString,
     /// Speak HTTP/2 with prior knowledge instead of HTTP/1.1.
@@ -37,18 +40,19 @@ pub struct HiveConfig {
     pub idle_timeout: Duration,
     /// How long a transfer is tried again, counted from the moment it broke, before it fails.
     pub retry_window: Duration,
-    /// Idle connections kept.
+    /// Idle connections kept, to each hive.
     pub max_idle: usize,
 }
 
-/// A client of one hive; clones share its connections and counters.
+/// A client of one or several hives; clones share its connections and counters.
 #[derive(Clone)]
 pub struct HiveClient {
     shared: Arc<Shared>,
 }
 
 pub(crate) struct Shared {
-    client: Client<Connector, Empty<Bytes>>,
+    hives: Vec<Client<Connector, Empty<Bytes>>>,
+    pub(crate) fleet: Mutex<Fleet>,
     authorization: HeaderValue,
     pub(crate) config: HiveConfig,
     pub(crate) stats: HiveStats,
@@ -62,14 +66,24 @@ impl HiveClient {
     pub fn new(config: HiveConfig) -> Result<Self, http::header::InvalidHeaderValue> {
         let mut authorization = HeaderValue::try_from(format!("Bearer {}", config.token.expose_secret()))?;
         authorization.set_sensitive(true);
-        let connector = Connector { address: config.address.clone(), timeout: config.connect_timeout };
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(Duration::from_secs(30))
-            .pool_max_idle_per_host(config.max_idle)
-            .http2_only(config.http2)
-            .build(connector);
-        Ok(Self { shared: Arc::new(Shared { client, authorization, config, stats: HiveStats::default() }) })
+        let client = |address: &HiveAddress| {
+            Client::builder(TokioExecutor::new())
+                .pool_timer(TokioTimer::new())
+                .pool_idle_timeout(Duration::from_secs(30))
+                .pool_max_idle_per_host(config.max_idle)
+                .http2_only(config.http2)
+                .build(Connector { address: address.clone(), timeout: config.connect_timeout })
+        };
+        let hives: Vec<_> = config.addresses.iter().map(client).collect();
+        let fleet = Mutex::new(Fleet::new(hives.len(), config.response_timeout));
+        Ok(Self { shared: Arc::new(Shared { hives, fleet, authorization, config, stats: HiveStats::default() }) })
+    }
+
+    /// The hives, and which of them are left alone for a while because they could not be reached.
+    #[must_use]
+    pub fn health(&self) -> Vec<(&HiveAddress, bool)> {
+        let quarantined = self.shared.fleet.lock().quarantined(Instant::now());
+        self.shared.config.addresses.iter().zip(quarantined).collect()
     }
 
     /// What happened so far.
@@ -84,9 +98,13 @@ impl SliceOrigin for HiveClient {
     async fn describe(&self, media: MediaId) -> Result<MediaMeta, OriginError> {
         let mut patience = Patience::new(&self.shared, media);
         loop {
-            match self.shared.describe_once(media, patience.for_answer()).await {
-                Ok(meta) => return Ok(meta),
-                Err(error) => patience.pause_or_fail(error).await?,
+            let hive = patience.hive();
+            match self.shared.describe_once(hive, media, patience.for_answer()).await {
+                Ok(meta) => {
+                    patience.answered(hive);
+                    return Ok(meta);
+                }
+                Err(error) => patience.pause_or_fail(hive, error).await?,
             }
         }
     }
@@ -94,25 +112,32 @@ impl SliceOrigin for HiveClient {
     async fn open(&self, media: MediaId, etag: &ETag, range: ByteRange) -> Result<Opened, OriginError> {
         let mut patience = Patience::new(&self.shared, media);
         loop {
-            match self.shared.open_once(media, etag, range, patience.for_answer()).await {
+            let hive = patience.hive();
+            match self.shared.open_once(hive, media, etag, range, patience.for_answer()).await {
                 Ok((meta, incoming)) => {
-                    let transfer = Transfer { shared: self.shared.clone(), media, etag: etag.clone(), range };
+                    patience.answered(hive);
+                    let transfer = Transfer { shared: self.shared.clone(), hive, media, etag: etag.clone(), range };
                     return Ok(Opened { meta, body: body::resuming(transfer, incoming) });
                 }
-                Err(error) => patience.pause_or_fail(error).await?,
+                Err(error) => patience.pause_or_fail(hive, error).await?,
             }
         }
     }
 }
 
 impl Shared {
-    async fn describe_once(&self, media: MediaId, patience: Duration) -> Result<MediaMeta, TryError> {
-        let response = self.send(self.request(Method::HEAD, media)?, patience).await?;
-        answer::description(response.status(), response.headers())
+    pub(crate) fn count(&self) -> usize {
+        self.fleet.lock().len()
+    }
+
+    async fn describe_once(&self, hive: usize, media: MediaId, patience: Duration) -> Result<MediaMeta, TryError> {
+        let response = self.send(hive, self.request(Method::HEAD, media)?, patience).await?;
+        answer::description(response.status(), response.headers(), media)
     }
 
     pub(crate) async fn open_once(
         &self,
+        hive: usize,
         media: MediaId,
         etag: &ETag,
         range: ByteRange,
@@ -124,13 +149,13 @@ impl Shared {
         request.headers_mut().insert(RANGE, HeaderValue::try_from(wanted.to_string()).map_err(bad)?);
         let quoted = HeaderValue::try_from(format!("\"{}\"", etag.as_str())).map_err(bad)?;
         request.headers_mut().insert(IF_MATCH, quoted);
-        let response = self.send(request, patience).await?;
-        let meta = answer::transfer(response.status(), response.headers(), etag, range)?;
+        let response = self.send(hive, request, patience).await?;
+        let meta = answer::transfer(response.status(), response.headers(), media, etag, range)?;
         Ok((meta, response.into_body()))
     }
 
     fn request(&self, method: Method, media: MediaId) -> Result<Request<Empty<Bytes>>, TryError> {
-        let path = MediaPath { chat_id: media.chat_id, message_id: media.message_id }.to_path();
+        let path = path(media)?;
         Request::builder()
             .method(method)
             .uri(format!("http://hive{path}"))
@@ -140,9 +165,15 @@ impl Shared {
             .map_err(|_| TryError::Protocol("a request of ours could not be built"))
     }
 
-    async fn send(&self, request: Request<Empty<Bytes>>, patience: Duration) -> Result<Response<Incoming>, TryError> {
+    async fn send(
+        &self,
+        hive: usize,
+        request: Request<Empty<Bytes>>,
+        patience: Duration,
+    ) -> Result<Response<Incoming>, TryError> {
         self.stats.request();
-        match tokio::time::timeout(patience, self.client.request(request)).await {
+        let client = self.hives.get(hive).ok_or(TryError::Unreachable)?;
+        match tokio::time::timeout(patience, client.request(request)).await {
             Err(_) => Err(TryError::Timeout),
             Ok(Ok(response)) => Ok(response),
             Ok(Err(error)) => {
@@ -153,53 +184,13 @@ impl Shared {
     }
 }
 
-/// The tries made since bytes last flowed.
-pub(crate) struct Patience<'a> {
-    shared: &'a Shared,
-    media: MediaId,
-    failing: Option<(Instant, u32)>,
-}
-
-impl<'a> Patience<'a> {
-    pub(crate) fn new(shared: &'a Shared, media: MediaId) -> Self {
-        Self { shared, media, failing: None }
-    }
-
-    /// How long the next answer may take: a try after a failure ends with the window.
-    pub(crate) fn for_answer(&self) -> Duration {
-        let config = &self.shared.config;
-        let rest = self.failing.map(|(since, _)| config.retry_window.saturating_sub(since.elapsed()));
-        rest.map_or(config.response_timeout, |rest| rest.min(config.response_timeout))
-    }
-
-    /// Sleeps until the next try, or says what the cache is to be told.
-    pub(crate) async fn pause_or_fail(&mut self, error: TryError) -> Result<(), OriginError> {
-        let stats = &self.shared.stats;
-        match error {
-            TryError::Fault(fault, _) => stats.fault(fault),
-            TryError::Protocol(_) => stats.protocol(),
-            TryError::Unreachable | TryError::Timeout => stats.unreachable(),
-        }
-        let now = Instant::now();
-        let (since, tries) = *self.failing.get_or_insert((now, 0));
-        let spread = self
-            .media
-            .chat_id
-            .unsigned_abs()
-            .wrapping_mul(31)
-            .wrapping_add(u64::from(self.media.message_id.unsigned_abs()));
-        match retry::pause(error.trouble(), tries, now - since, self.shared.config.retry_window, spread) {
-            Some(pause) => {
-                tracing::debug!(media = %self.media, ?error, ?pause, tries, "asking the hive again");
-                self.failing = Some((since, tries + 1));
-                stats.retry();
-                tokio::time::sleep(pause).await;
-                Ok(())
-            }
-            None => {
-                tracing::warn!(media = %self.media, ?error, tries, "the hive gave no bytes");
-                Err(error.into_origin())
-            }
-        }
-    }
+/// Where the hive has the media.
+fn path(media: MediaId) -> Result<String, TryError> {
+    let path = match media {
+        MediaId::Message { chat_id, message_id } => MediaPath::Message { chat_id, message_id },
+        MediaId::Virtual(slug) => MediaPath::Virtual(
+            Slug::parse(slug.as_str()).map_err(|_| TryError::Protocol("a slug that the hive can't have"))?,
+        ),
+    };
+    Ok(path.to_path())
 }

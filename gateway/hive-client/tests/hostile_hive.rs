@@ -4,12 +4,12 @@
 use futures_util::StreamExt;
 use hive_client::{HiveAddress, HiveClient, HiveConfig};
 use secrecy::SecretString;
-use slice::{ByteRange, ETag, MediaId, OriginError, SliceOrigin};
+use slice::{ByteRange, ETag, MediaId, OriginError, SliceOrigin, Slug};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
-const MEDIA: MediaId = MediaId { chat_id: -1_001_700_000_001, message_id: 7 };
+const MEDIA: MediaId = MediaId::message(-1_001_700_000_001, 7);
 const HEAD_OK: &str =
     "HTTP/1.1 200 OK\r\netag: \"v1\"\r\nx-media-size: 10\r\ncontent-type: a/b\r\ncontent-length: 10\r\n\r\n";
 
@@ -47,7 +47,7 @@ async fn scripted(script: Vec<String>) -> (HiveClient, tokio::task::JoinHandle<V
         requests
     });
     let config = HiveConfig {
-        address,
+        addresses: vec![address],
         token: SecretString::from("token"),
         http2: false,
         connect_timeout: Duration::from_secs(5),
@@ -134,4 +134,21 @@ async fn a_description_is_read_from_head() {
     let meta = client.describe(MEDIA).await.unwrap();
     assert_eq!((meta.size, meta.etag.as_str()), (10, "v1"));
     assert!(server.await.unwrap()[0].starts_with("HEAD /v1/media/-1001700000001/7 HTTP/1.1"));
+}
+
+#[tokio::test]
+async fn a_virtual_file_is_asked_for_by_its_slug_and_comes_with_its_chats() {
+    let spans = "x-location-chat-id: -5\r\nx-location-msg-id: 7\r\nx-media-chats: -5, -6\r\n";
+    let told = HEAD_OK.replace("content-length", &format!("{spans}content-length"));
+    let longest = "x".repeat(Slug::LONGEST);
+    for slug in ["k3x9abc", "a_B-9", longest.as_str()] {
+        let media = MediaId::Virtual(Slug::parse(slug).unwrap());
+        let (client, server) = scripted(vec![told.clone()]).await;
+        assert_eq!(client.describe(media).await.unwrap().spans.unwrap().chats, [-5, -6]);
+        assert!(server.await.unwrap()[0].starts_with(&format!("HEAD /v1/media/v/{slug} HTTP/1.1")));
+    }
+    let media = MediaId::Virtual(Slug::parse("k3x9abc").unwrap());
+    let (client, server) = scripted(vec![HEAD_OK.into()]).await;
+    assert_eq!(client.describe(media).await, Err(OriginError::Protocol), "nobody could judge who may see it");
+    server.await.unwrap();
 }

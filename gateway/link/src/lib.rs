@@ -33,5 +33,5 @@ mod uri;
 pub use rules::{LinkKey, LinkRules, RulesError, Scheme, SchemeRules};
 pub use secure_link::{Grant, InvalidLink, LinkRequest, Verdict, Verifier};
 pub use sign::{SignError, SignRequest};
-pub use target::{StreamTarget, TargetError};
+pub use target::{StreamTarget, TargetError, TargetMedia};
 pub use uri::{Uri, UriError};

@@ -69,6 +69,7 @@ mod tests {
             content_type: "video/mp4".into(),
             last_modified: None,
             file_name: None,
+            spans: None,
         };
         for (headers, expected) in cases {
             let mut map = HeaderMap::new();

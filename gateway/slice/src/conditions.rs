@@ -149,6 +149,7 @@ mod tests {
             content_type: "video/mp4".into(),
             last_modified,
             file_name: None,
+            spans: None,
         };
         precondition(&map, &meta)
     }

@@ -16,6 +16,7 @@
 //!     content_type: "video/mp4".to_owned(),
 //!     last_modified: None,
 //!     file_name: None,
+//!     spans: None,
 //! };
 //! let headers = HeaderMap::from_iter([(RANGE, HeaderValue::from_static("bytes=1048570-1048579"))]);
 //! let range = ByteRange { start: 1_048_570, end: 1_048_580 };
@@ -28,11 +29,13 @@ mod multipart;
 mod origin;
 mod range;
 mod select;
+mod slug;
 mod window;
 
 pub use answer::{Answer, answer};
 pub use conditions::{Precondition, precondition};
 pub use multipart::{Boundary, Multipart, MultipartError, Part, content_range, unsatisfied_range};
-pub use origin::{ByteRange, ETag, MediaId, MediaMeta, Opened, OriginBody, OriginError, SliceOrigin};
+pub use origin::{ByteRange, ETag, MediaId, MediaMeta, Opened, OriginBody, OriginError, SliceOrigin, Spans};
 pub use select::{Selection, select};
+pub use slug::{Slug, SlugError};
 pub use window::restrict;

@@ -124,6 +124,7 @@ mod tests {
             content_type: content_type.to_owned(),
             last_modified: None,
             file_name: None,
+            spans: None,
         }
     }
 

@@ -1,5 +1,6 @@
 //! Where slices come from: the one face at which the cache and the hive client meet.
 
+use crate::slug::Slug;
 use bytes::Bytes;
 use futures_core::Stream;
 use std::fmt;
@@ -8,18 +9,47 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// A media object, whoever asks for it: two tenants that show the same film share its bytes.
+///
+/// Its text form is `{chat_id}/{message_id}` or `v/{slug}`: one text for one media.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct MediaId {
-    /// Chat in bot-API form (`-100…` for channels).
-    pub chat_id: i64,
-    /// Message id inside the chat.
-    pub message_id: i32,
+pub enum MediaId {
+    /// The document of one message.
+    Message {
+        /// Chat in bot-API form (`-100…` for channels).
+        chat_id: i64,
+        /// Message id inside the chat.
+        message_id: i32,
+    },
+    /// Documents of several messages, joined by the origin.
+    Virtual(Slug),
+}
+
+impl MediaId {
+    /// The document of one message; the chat in bot-API form.
+    #[must_use]
+    pub const fn message(chat_id: i64, message_id: i32) -> Self {
+        Self::Message { chat_id, message_id }
+    }
 }
 
 impl fmt::Display for MediaId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.chat_id, self.message_id)
+        match self {
+            Self::Message { chat_id, message_id } => write!(f, "{chat_id}/{message_id}"),
+            Self::Virtual(slug) => write!(f, "v/{slug}"),
+        }
     }
+}
+
+/// Where a virtual file's bytes come from. Who serves it needs a right to every one of the chats.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Spans {
+    /// Chat of the first part.
+    pub chat_id: i64,
+    /// Message of the first part.
+    pub message_id: i32,
+    /// Every chat that a part lies in, each once; never empty.
+    pub chats: Vec<i64>,
 }
 
 /// A strong validator without its quotes. Equal tags mean equal bytes.
@@ -53,6 +83,8 @@ pub struct MediaMeta {
     pub last_modified: Option<u64>,
     /// The uploader's file name, free of control characters.
     pub file_name: Option<String>,
+    /// Where a virtual file's bytes come from; `None` for a message, which says so itself.
+    pub spans: Option<Spans>,
 }
 
 /// Bytes `start..end` of a media; never empty, `end` is exclusive.

@@ -75,6 +75,7 @@ mod tests {
             content_type: "video/mp4".to_owned(),
             last_modified: Some(modified.duration_since(UNIX_EPOCH).unwrap().as_secs()),
             file_name: None,
+            spans: None,
         }
     }
 

@@ -59,6 +59,7 @@ mod tests {
             content_type: "video/mp4".to_owned(),
             last_modified: Some(1_700_000_000),
             file_name: None,
+            spans: None,
         }
     }
 

@@ -41,7 +41,8 @@ pub(crate) fn channels(films: Vec<NewFilm>) -> Result<(Vec<Channel>, Vec<Film>),
         let document = film.document.unwrap_or_else(|| document(&film.name, film.dc, film.size, 0));
         let (chat_id, content) = (channel.chat_id(), document.content.clone());
         *slot = Some(channel.with_document(message_id, document));
-        placed.push(Film { name: film.name, chat_id, message_id, document: 0, size: film.size, content });
+        let parts = Vec::new();
+        placed.push(Film { name: film.name, chat_id, message_id, document: 0, size: film.size, content, parts });
     }
     Ok((channels.into_iter().flatten().collect(), placed))
 }
@@ -59,16 +60,28 @@ pub struct Film {
     pub document: i64,
     /// Length in bytes.
     pub size: u64,
-    /// The bytes.
+    /// The bytes; of a virtual file the first part's.
     pub content: Content,
+    /// Of a virtual file, what it is made of.
+    pub parts: Vec<Film>,
 }
 
 impl Film {
+    /// These films, one after the other. Chat, message and document are the first one's.
+    pub(crate) fn joined(slug: &str, parts: Vec<Self>) -> Result<Self, Failure> {
+        let first = parts.first().ok_or("a virtual file has parts")?.clone();
+        let size = parts.iter().map(|part| part.size).sum();
+        Ok(Self { name: slug.to_owned(), size, parts, ..first })
+    }
+
     /// Compares bytes with the film's from `offset` on.
     ///
     /// # Errors
     /// A sentence that names the first difference.
     pub fn compare(&self, offset: u64, bytes: &[u8]) -> Result<(), Failure> {
+        if !self.parts.is_empty() {
+            return self.compare_parts(offset, bytes);
+        }
         let mut expected = vec![0; 64 << 10];
         let mut at = offset;
         for piece in bytes.chunks(expected.len()) {
@@ -80,6 +93,26 @@ impl Film {
             at += piece.len() as u64;
         }
         Ok(())
+    }
+}
+
+impl Film {
+    fn compare_parts(&self, offset: u64, mut bytes: &[u8]) -> Result<(), Failure> {
+        let (mut start, mut at) = (0, offset);
+        for part in &self.parts {
+            let end = start + part.size;
+            if at < end && !bytes.is_empty() {
+                let (here, rest) = bytes.split_at(bytes.len().min(usize::try_from(end - at)?));
+                part.compare(at - start, here)?;
+                (bytes, at) = (rest, at + here.len() as u64);
+            }
+            start = end;
+        }
+        if bytes.is_empty() {
+            Ok(())
+        } else {
+            Err(format!("{} bytes behind the end of {}", bytes.len(), self.name).into())
+        }
     }
 }
 

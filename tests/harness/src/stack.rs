@@ -126,7 +126,46 @@ impl Stack {
     /// Decoded path of a film's link.
     #[must_use]
     pub fn path(&self, film: &Film) -> String {
-        format!("/stream/{}/{}/{}", film.chat_id, film.message_id, film.name)
+        match film.parts.is_empty() {
+            true => format!("/stream/{}/{}/{}", film.chat_id, film.message_id, film.name),
+            false => format!("/v/{}/film.mkv", film.name),
+        }
+    }
+
+    /// Has the hive join films to a virtual file, by the command that operators have. It is a film from then on, by its slug.
+    ///
+    /// # Errors
+    /// When there is no such film, or what the command says when it fails.
+    pub async fn join(&mut self, slug: &str, name: &str, parts: &[&str]) -> Result<(), Failure> {
+        let mut arguments = vec!["--slug".to_owned(), slug.to_owned(), "--replace".to_owned()];
+        arguments.extend(["--name".to_owned(), name.to_owned()]);
+        let mut joined = Vec::new();
+        for part in parts {
+            let film = self.film(part)?;
+            arguments.push(format!("{}/{}", film.chat_id, film.message_id));
+            joined.push(film.clone());
+        }
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        self.hive_command(&["virtual", "add"], &arguments).await?;
+        self.films.retain(|film| film.name != slug);
+        self.films.push(Film::joined(slug, joined)?);
+        Ok(())
+    }
+
+    /// Runs a command of the hive's to its end.
+    ///
+    /// # Errors
+    /// What it says when it fails.
+    pub async fn hive_command(&self, command: &[&str], arguments: &[&str]) -> Result<(), Failure> {
+        let settings = self.folder.path().join("worker-hive.toml");
+        let output = tokio::process::Command::new(binary("worker-hive")?)
+            .args(command)
+            .arg("--config")
+            .arg(settings)
+            .args(arguments)
+            .output()
+            .await?;
+        if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned().into()) }
     }
 
     /// The first channel as links name it.

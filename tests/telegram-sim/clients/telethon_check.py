@@ -3,7 +3,8 @@
 Usage: telethon_check.py JOB.json
 
 The job says where and as whom: ip, port, dc, api_id, api_hash, rsa (PEM), old_padding, transport, channel, messages,
-and one of auth_key (hexadecimal), bot_token, or phone and code.
+and one of auth_key (hexadecimal), bot_token, phone and code, or phone_session (dc, port and auth_key of the session that
+accepts a login token).
 """
 
 import asyncio
@@ -13,7 +14,7 @@ import json
 import logging
 import sys
 
-from telethon import TelegramClient, connection, functions, types
+from telethon import TelegramClient, connection, errors, functions, types
 from telethon.crypto import AuthKey, rsa
 from telethon.sessions import MemorySession
 
@@ -22,7 +23,29 @@ TRANSPORTS = {
     "abridged": connection.ConnectionTcpAbridged,
     "intermediate": connection.ConnectionTcpIntermediate,
     "obfuscated": connection.ConnectionTcpObfuscated,
+    "mtproxy-abridged": connection.ConnectionTcpMTProxyAbridged,
+    "mtproxy-intermediate": connection.ConnectionTcpMTProxyIntermediate,
+    "mtproxy-padded": connection.ConnectionTcpMTProxyRandomizedIntermediate,
 }
+
+
+async def sign_in_by_token(client, job):
+    """Shows a login token, which another session of the account accepts, and waits for the word that it did."""
+    session = MemorySession()
+    session.set_dc(job["phone_session"]["dc"], job["ip"], job["phone_session"]["port"])
+    session.auth_key = AuthKey(bytes.fromhex(job["phone_session"]["auth_key"]))
+    phone = TelegramClient(session, job["api_id"], job["api_hash"], connection=TRANSPORTS["full"])
+    await phone.connect()
+    shown = await client.qr_login()
+    waiting = asyncio.create_task(shown.wait(60))
+    # The wait has to be under way before the token is accepted.
+    await asyncio.sleep(0)
+    await phone(functions.auth.AcceptLoginTokenRequest(shown.token))
+    try:
+        await waiting
+    except errors.SessionPasswordNeededError:
+        await client.sign_in(password=job["passwords"][0])
+    await phone.disconnect()
 
 
 async def check(job):
@@ -36,6 +59,7 @@ async def check(job):
         job["api_id"],
         job["api_hash"],
         connection=TRANSPORTS[job["transport"]],
+        proxy=tuple(job["proxy"]) if "proxy" in job else None,
         connection_retries=2,
         request_retries=2,
         # Floods are for the caller to see.
@@ -47,8 +71,18 @@ async def check(job):
             raise SystemExit("the seeded key is not signed in")
     elif "bot_token" in job:
         await client.start(bot_token=job["bot_token"])
+    elif "phone_session" in job:
+        await client.connect()
+        await sign_in_by_token(client, job)
     else:
-        await client.start(phone=job["phone"], code_callback=lambda: job["code"])
+        # A list gives one answer after the other: what's wrong is asked for again.
+        codes = iter([job["code"]] if isinstance(job["code"], str) else job["code"])
+        passwords = iter(job.get("passwords", []))
+        await client.start(
+            phone=job["phone"],
+            code_callback=lambda: next(codes),
+            password=lambda: next(passwords),
+        )
 
     seen = {"me": (await client.get_me()).id, "bytes": {}}
     if job["user"]:

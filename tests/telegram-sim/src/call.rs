@@ -3,14 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use grammers_tl_types::{Serializable, enums, types};
+use grammers_tl_types::{Serializable, enums, functions, types};
 
 use crate::api;
-use crate::connection::Manner;
+use crate::conduct::{Told, UnderWay};
+use crate::connection::{Manner, Wire};
 use crate::content::Content;
 use crate::faults::{Asked, Fault};
 use crate::message::{Outgoing, pack};
-use crate::query::{Query, file_question, unwrap};
+use crate::query::{Query, arguments, file_question, unwrap};
 use crate::state::{KeyEntry, Shared};
 use crate::world::Account;
 
@@ -23,6 +24,9 @@ pub(crate) struct Call<'a> {
     pub(crate) dc: i32,
     pub(crate) entry: &'a Arc<KeyEntry>,
     pub(crate) session: i64,
+    /// The connection it came over.
+    pub(crate) wire: &'a Wire,
+    pub(crate) connection: u64,
 }
 
 /// The account a call is made by.
@@ -49,7 +53,14 @@ pub(crate) enum Answer {
 
 /// What becomes of a call.
 pub(crate) enum Outcome {
-    Packet { packet: Vec<u8>, account: Option<usize>, manner: Manner, late: Duration },
+    Packet {
+        packet: Vec<u8>,
+        account: Option<usize>,
+        manner: Manner,
+        late: Duration,
+        told: Option<Told>,
+        under_way: Option<UnderWay>,
+    },
     Error(i32),
     Close,
     Nothing,
@@ -83,13 +94,25 @@ pub(crate) fn run(call: &Call<'_>, packet_id: i64, id: i64, body: &[u8]) -> Outc
     let caller = call.caller();
     let mut manner = Manner::Whole;
     let mut late = Duration::ZERO;
+    let (mut under_way, mut exported) = (None, None);
     let answer = match unwrap(body) {
         Err(_) => Err(Refusal::bad("INPUT_REQUEST_INVALID")),
         Ok(query) => {
+            if let Some(device) = query.device {
+                call.shared.used(call.dc, call.entry, call.connection, Some(&String::from_utf8_lossy(device)));
+            }
             if let Some(layer) = query.layer {
                 call.entry.set_layer(layer);
             }
-            match fault(call, caller.as_ref(), &query) {
+            let file = file_question(&query).and_then(FileQuestion::new);
+            if let (Some(caller), Some(file)) = (&caller, &file) {
+                under_way = Some(call.shared.counters.book.part(&caller.account.name, call.dc, file.document));
+            }
+            if query.method == "auth.exportAuthorization" {
+                let asked = arguments::<functions::auth::ExportAuthorization>(query.arguments);
+                exported = asked.ok().map(|asked| asked.dc_id);
+            }
+            match fault(call, caller.as_ref(), query.method, file.as_ref()) {
                 None => banned(call, caller.as_ref(), &query)
                     .map_or_else(|| api::answer(call, caller.as_ref(), &query), Err),
                 Some(Fault::FloodWait(seconds)) => Err(Refusal::new(420, format!("FLOOD_WAIT_{seconds}"))),
@@ -121,8 +144,13 @@ pub(crate) fn run(call: &Call<'_>, packet_id: i64, id: i64, body: &[u8]) -> Outc
             }
         }
     };
+    let told = caller.as_ref().and_then(|caller| match (&answer, exported) {
+        (Err(refusal), _) => Told::refusal(&caller.account.name, call.dc, refusal),
+        (Ok(_), Some(dc)) => Some(Told::exported(&caller.account.name, dc)),
+        (Ok(_), None) => None,
+    });
     let packet = packet(call, id, answer);
-    Outcome::Packet { packet, account: caller.map(|caller| caller.index), manner, late }
+    Outcome::Packet { packet, account: caller.map(|caller| caller.index), manner, late, told, under_way }
 }
 
 /// What a banned account is told. It may still fetch the configuration, as nobody is signed in there.
@@ -131,23 +159,37 @@ fn banned(call: &Call<'_>, caller: Option<&Caller>, query: &Query<'_>) -> Option
     (query.method != "help.getConfig").then(|| Refusal::new(401, error))
 }
 
-/// Counts the call and asks the rules about it.
-fn fault(call: &Call<'_>, caller: Option<&Caller>, query: &Query<'_>) -> Option<Fault> {
-    let name = caller.map(|caller| caller.account.name.as_str());
-    call.shared.counters.called(query.method, name.unwrap_or_default(), call.dc);
-    let file = file_question(query);
-    let document = file.as_ref().and_then(|file| match &file.location {
-        enums::InputFileLocation::InputDocumentFileLocation(location) => Some(location.id),
-        _ => None,
-    });
-    let offset = file.as_ref().and_then(|file| u64::try_from(file.offset).ok());
-    if let (Some(document), Some(offset), Some(file)) = (document, offset, &file) {
-        call.shared.counters.chunk_asked(document, offset, file.limit.max(0) as u64);
+/// A part of a document.
+struct FileQuestion {
+    document: i64,
+    offset: Option<u64>,
+    limit: u64,
+}
+
+impl FileQuestion {
+    fn new(asked: functions::upload::GetFile) -> Option<Self> {
+        let enums::InputFileLocation::InputDocumentFileLocation(location) = &asked.location else { return None };
+        let offset = u64::try_from(asked.offset).ok();
+        Some(Self { document: location.id, offset, limit: asked.limit.max(0) as u64 })
     }
-    let asked = Asked { method: query.method, account: name, dc: call.dc, offset, document };
+}
+
+/// Counts the call and asks the rules about it.
+fn fault(call: &Call<'_>, caller: Option<&Caller>, method: &'static str, file: Option<&FileQuestion>) -> Option<Fault> {
+    let name = caller.map(|caller| caller.account.name.as_str());
+    call.shared.counters.called(method, name.unwrap_or_default(), call.dc);
+    let offset = file.and_then(|file| file.offset);
+    if let (Some(file), Some(offset)) = (file, offset) {
+        call.shared.counters.chunk_asked(file.document, offset, file.limit);
+    }
+    let document = file.map(|file| file.document);
+    let asked = Asked { method, account: name, dc: call.dc, offset, document };
     let fault = call.shared.faults.decide(&asked);
-    if fault.is_some() {
+    if let Some(fault) = &fault {
         call.shared.counters.faulted();
+        if let (Some(name), Fault::Drop | Fault::Truncate | Fault::Transport(_)) = (name, fault) {
+            call.shared.counters.book.cut(name, call.dc);
+        }
     }
     fault
 }
@@ -163,7 +205,7 @@ fn wrong_salt(call: &Call<'_>, packet_id: i64) -> Outcome {
     let mut out = begin(call, 64);
     enums::BadMsgNotification::BadServerSalt(notice).serialize(out.body());
     let packet = out.seal(&call.entry.key);
-    Outcome::Packet { packet, account: None, manner: Manner::Whole, late: Duration::ZERO }
+    Outcome::Packet { packet, account: None, manner: Manner::Whole, late: Duration::ZERO, told: None, under_way: None }
 }
 
 fn begin(call: &Call<'_>, capacity: usize) -> Outgoing {

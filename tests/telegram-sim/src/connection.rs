@@ -10,6 +10,8 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::debug;
 
+use crate::conduct::Told;
+use crate::counters::From;
 use crate::faults::Reachability;
 use crate::session::Session;
 use crate::shape::Pipe;
@@ -27,8 +29,8 @@ const PIECE: usize = 16 * 1024;
 pub(crate) enum Send {
     /// Speak this transport; comes before anything else.
     Speak(Box<Encoder>),
-    /// A packet, with room for the transport's header in front, that counts against this account's width.
-    Packet { packet: Vec<u8>, account: Option<usize>, manner: Manner },
+    /// A packet, with room for the transport's header in front, that counts against this account's width, and what it tells.
+    Packet { packet: Vec<u8>, account: Option<usize>, manner: Manner, told: Option<Told> },
     /// A transport error; the connection closes.
     Error(i32),
     /// Close.
@@ -57,16 +59,28 @@ impl Wire {
     pub(crate) async fn send(&self, what: Send) {
         let _ = self.sender.send(what).await;
     }
+
+    /// Returns when nothing that is sent arrives any more.
+    pub(crate) async fn closed(&self) {
+        self.sender.closed().await;
+    }
+
+    /// Queues a packet that nobody asked for, unless the wire is busy: then it's lost, as such packets may be.
+    pub(crate) fn tell(&self, packet: Vec<u8>) {
+        let _ = self.sender.try_send(Send::Packet { packet, account: None, manner: Manner::Whole, told: None });
+    }
 }
 
-/// Serves a connection until either side closes it.
+/// Serves a connection until either side closes it. `decoder` may have bytes of the client's already.
 pub(crate) async fn serve(
     shared: Arc<Shared>,
     dc: i32,
     stream: TcpStream,
+    decoder: Decoder,
+    from: From,
     mut reachability: watch::Receiver<Reachability>,
 ) {
-    shared.counters.opened(dc);
+    shared.counters.opened(dc, from);
     // Packets are written whole; waiting for more to fill a segment would only add time.
     let _ = stream.set_nodelay(true);
     let rtt = shared.shape.read().rtt_ms;
@@ -82,7 +96,7 @@ pub(crate) async fn serve(
     let session = Session::new(Arc::clone(&shared), dc, wire.clone());
     // Whichever is first: the client or a broken packet ends it, the writer has closed, or the data-centre goes down.
     tokio::select! {
-        () = read(reader, session, wire, silence) => {}
+        () = read(reader, decoder, session, wire, silence) => {}
         _ = &mut writing => {}
         _ = reachability.wait_for(|now| *now == Reachability::Refused) => {}
     }
@@ -92,13 +106,17 @@ pub(crate) async fn serve(
 
 async fn read(
     mut reader: OwnedReadHalf,
+    mut decoder: Decoder,
     mut session: Session,
     wire: Wire,
     reachability: watch::Receiver<Reachability>,
 ) {
-    let mut decoder = Decoder::default();
     let (mut spoken, mut silent) = (false, false);
     let mut buffer = vec![0; 64 * 1024];
+    if let Err(error) = take_packets(&mut decoder, &mut session, &wire, &mut spoken).await {
+        debug!(%error, "closing a connection");
+        return;
+    }
     loop {
         let read = tokio::select! {
             () = sleep_until(session.deadline()) => return,
@@ -151,10 +169,10 @@ async fn write(shared: Arc<Shared>, mut socket: OwnedWriteHalf, mut receiver: mp
                 encoder = Some(spoken);
                 Ok(true)
             }
-            (Send::Packet { mut packet, account, manner }, Some(encoder)) => {
+            (Send::Packet { mut packet, account, manner, told }, Some(encoder)) => {
                 let start = encoder.frame(&mut packet);
                 let frame = &packet[start..];
-                match manner {
+                let done = match manner {
                     Manner::Whole => paced(&shared, &mut socket, &mut pipe, frame, account, 0).await.map(|()| true),
                     Manner::Slowly(rate) => {
                         paced(&shared, &mut socket, &mut pipe, frame, account, rate).await.map(|()| true)
@@ -163,7 +181,11 @@ async fn write(shared: Arc<Shared>, mut socket: OwnedWriteHalf, mut receiver: mp
                         let half = &frame[..frame.len() / 2];
                         paced(&shared, &mut socket, &mut pipe, half, account, 0).await.map(|()| false)
                     }
+                };
+                if let (Ok(true), Some(told)) = (&done, told) {
+                    shared.counters.book.told(told);
                 }
+                done
             }
             (Send::Error(code), Some(encoder)) => socket.write_all(&encoder.error(code)).await.map(|()| false),
             (Send::Close, _) | (_, None) => Ok(false),

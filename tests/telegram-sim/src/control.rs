@@ -32,6 +32,7 @@ enum Command {
     Reachability { dc: i32, state: Reachability },
     Counters,
     ResetCounters,
+    SharedKeys,
     Documents,
     Seeds,
     ReplaceDocument { chat_id: i64, message_id: i32, document: DocumentSpec },
@@ -40,6 +41,10 @@ enum Command {
     Ban { account: String, error: Option<String> },
     SpoilSalts,
     NewKey { dc: i32 },
+    AcceptLoginToken { account: String },
+    ExpireCodes,
+    OpenCodes,
+    SignedInKeys { account: String },
 }
 
 impl Sim {
@@ -79,7 +84,9 @@ impl Sim {
             Command::GetShape => serde_json::to_value(self.shape()).map_err(|error| text(&error)),
             Command::Reachability { dc, state } => done(self.set_reachability(dc, state), "data-centre of that number"),
             Command::Counters => serde_json::to_value(self.counters().snapshot()).map_err(|error| text(&error)),
+            Command::SharedKeys => serde_json::to_value(self.shared_keys()).map_err(|error| text(&error)),
             Command::ResetCounters => {
+                self.forget_shared_keys();
                 self.counters().reset();
                 Ok(json!({}))
             }
@@ -105,6 +112,19 @@ impl Sim {
             Command::NewKey { dc } => {
                 let key = self.world().new_key(dc).map_err(|error| text(&error))?;
                 Ok(json!({ "key": crate::derive::hex(&key) }))
+            }
+            Command::AcceptLoginToken { account } => {
+                self.world().accept_login_token(&account, None).map_err(|error| text(&error))?;
+                Ok(json!({}))
+            }
+            Command::ExpireCodes => {
+                self.world().expire_codes();
+                Ok(json!({}))
+            }
+            Command::OpenCodes => Ok(json!({ "codes": self.world().open_codes() })),
+            Command::SignedInKeys { account } => {
+                let keys = self.world().signed_in_keys(&account).map_err(|error| text(&error))?;
+                Ok(json!({ "keys": keys }))
             }
             Command::SpoilSalts => {
                 self.world().spoil_salts();

@@ -1,9 +1,13 @@
 //! What was asked, so that a test can say "this chunk was asked for once".
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
 
 use parking_lot::Mutex;
 use serde::Serialize;
+
+use crate::conduct::{Book, Conduct};
 
 /// Calls of one method by one account on one data-centre.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -44,10 +48,20 @@ pub struct Counts {
     pub accepted: BTreeMap<i32, u64>,
     /// Connections open now, by data-centre.
     pub open: BTreeMap<i32, u64>,
+    /// Connections accepted by the data-centres themselves, by the address they came from.
+    pub accepted_from: BTreeMap<IpAddr, u64>,
+    /// Connections that came through the MTProxy in front, by data-centre.
+    pub fronted: BTreeMap<i32, u64>,
+    /// Connections that the MTProxy in front turned away.
+    pub turned_away: u64,
+    /// Pings answered.
+    pub pings: u64,
     /// File bytes served, by account.
     pub bytes: BTreeMap<String, u64>,
     /// Faults applied, by rules.
     pub faults: u64,
+    /// How each account's clients behaved.
+    pub conduct: Vec<Conduct>,
 }
 
 impl Counts {
@@ -74,14 +88,26 @@ struct Inner {
     chunks: BTreeMap<(i64, u64, u64), (u64, u64)>,
     accepted: BTreeMap<i32, u64>,
     open: BTreeMap<i32, u64>,
+    accepted_from: BTreeMap<IpAddr, u64>,
+    fronted: BTreeMap<i32, u64>,
+    turned_away: u64,
+    pings: u64,
     bytes: BTreeMap<String, u64>,
     faults: u64,
+}
+
+/// Which way a connection came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum From {
+    Address(IpAddr),
+    Front,
 }
 
 /// The counters of a running simulation.
 #[derive(Default)]
 pub struct Counters {
     inner: Mutex<Inner>,
+    pub(crate) book: Arc<Book>,
 }
 
 impl Counters {
@@ -106,8 +132,13 @@ impl Counters {
             chunks: inner.chunks.iter().map(chunk).collect(),
             accepted: inner.accepted.clone(),
             open: inner.open.clone(),
+            accepted_from: inner.accepted_from.clone(),
+            fronted: inner.fronted.clone(),
+            turned_away: inner.turned_away,
+            pings: inner.pings,
             bytes: inner.bytes.clone(),
             faults: inner.faults,
+            conduct: self.book.snapshot(),
         }
     }
 
@@ -116,10 +147,13 @@ impl Counters {
         let mut inner = self.inner.lock();
         let open = std::mem::take(&mut inner.open);
         *inner = Inner { open, ..Inner::default() };
+        drop(inner);
+        self.book.reset();
     }
 
     pub(crate) fn called(&self, method: &'static str, account: &str, dc: i32) {
         *self.inner.lock().calls.entry((method, account.to_owned(), dc)).or_default() += 1;
+        self.book.asked(account, method);
     }
 
     pub(crate) fn chunk_asked(&self, document: i64, offset: u64, limit: u64) {
@@ -141,8 +175,20 @@ impl Counters {
         self.inner.lock().faults += 1;
     }
 
-    pub(crate) fn opened(&self, dc: i32) {
+    pub(crate) fn pinged(&self) {
+        self.inner.lock().pings += 1;
+    }
+
+    pub(crate) fn turned_away(&self) {
+        self.inner.lock().turned_away += 1;
+    }
+
+    pub(crate) fn opened(&self, dc: i32, from: From) {
         let mut inner = self.inner.lock();
+        *match from {
+            From::Address(address) => inner.accepted_from.entry(address).or_default(),
+            From::Front => inner.fronted.entry(dc).or_default(),
+        } += 1;
         *inner.accepted.entry(dc).or_default() += 1;
         *inner.open.entry(dc).or_default() += 1;
     }

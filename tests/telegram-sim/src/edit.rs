@@ -97,6 +97,40 @@ impl WorldEdit<'_> {
         Ok(())
     }
 
+    /// Accepts a login token in an account's name, as its owner does with the phone; `None` takes the one shown last.
+    ///
+    /// # Errors
+    /// [`SimError::NotFound`] when there's no such account, or no such token that can still be accepted.
+    pub fn accept_login_token(&self, account: &str, token: Option<&[u8]>) -> Result<(), SimError> {
+        let index = self.shared.live.read().accounts.iter().position(|known| known.name == account);
+        let index = index.ok_or_else(|| SimError::NotFound(format!("account {account:?}")))?;
+        let newest = || self.shared.logins.lock().newest();
+        let token = token.map(<[u8]>::to_vec).or_else(newest);
+        let token = token.ok_or_else(|| SimError::NotFound("login token".to_owned()))?;
+        let refused = |error: &str| SimError::NotFound(format!("login token to accept: {error}"));
+        self.shared.accept_login_token(&token, index).map_err(refused)
+    }
+
+    /// Makes every login code that was sent expire.
+    pub fn expire_codes(&self) {
+        self.shared.logins.lock().expire_codes();
+    }
+
+    /// Login codes that were sent and could still be used.
+    pub fn open_codes(&self) -> usize {
+        self.shared.logins.lock().open_codes(self.shared.elapsed())
+    }
+
+    /// Keys that an account is signed in with, on all data-centres: its seeded ones, and those of who signed in.
+    ///
+    /// # Errors
+    /// [`SimError::NotFound`] when there's no such account.
+    pub fn signed_in_keys(&self, account: &str) -> Result<usize, SimError> {
+        let index = self.shared.live.read().accounts.iter().position(|known| known.name == account);
+        let index = index.ok_or_else(|| SimError::NotFound(format!("account {account:?}")))?;
+        Ok(self.shared.signed_in_keys(index))
+    }
+
     /// Makes a key that a data-centre knows and nobody is signed in with: for clients that sign in themselves but
     /// can't be given this simulation's RSA key, and so can't agree on a key of their own.
     ///

@@ -26,8 +26,8 @@
 //!
 //! # What it refuses to do
 //! It never listens on anything but loopback, never talks to the outside, and doesn't judge API ids. It pushes no
-//! updates: nothing happens behind a client's back. It has no photos, chats, private messages, secret chats, CDN
-//! data-centres, temporary keys or two-step verification; methods it doesn't know get 400 `METHOD_INVALID`. Where Telegram's error for
+//! updates but one, that a login token was accepted: nothing else happens behind a client's back. It has no photos, chats, private messages, secret chats, CDN
+//! data-centres, temporary keys, and nobody signs up; methods it doesn't know get 400 `METHOD_INVALID`. Where Telegram's error for
 //! a case is unknown, the choice made is said next to the code.
 //!
 //! # Who calls it
@@ -50,6 +50,7 @@
 mod api;
 mod call;
 mod clock;
+mod conduct;
 mod connection;
 mod content;
 mod control;
@@ -60,20 +61,25 @@ mod edit;
 mod exchange;
 mod faults;
 mod folder;
+mod front;
 mod ige;
 mod live;
+mod logins;
 mod message;
 mod numbers;
 mod query;
 mod session;
 mod shape;
 mod sim;
+mod srp;
 mod state;
 mod transport;
+mod usage;
 mod world;
 mod world_check;
 mod world_file;
 
+pub use conduct::Conduct;
 pub use content::{Content, OpenFile};
 pub use control::ControlSocket;
 pub use counters::{CallCount, ChunkCount, Counters, Counts};
@@ -83,5 +89,6 @@ pub use folder::{FolderOptions, Placement};
 pub use numbers::rsa_public_pem;
 pub use shape::{Flood, Shape};
 pub use sim::{DcAddress, SessionSeed, Sim, SimError};
-pub use world::{Account, Channel, Document, Message, Topic, World};
+pub use usage::SharedKey;
+pub use world::{Account, Channel, Document, Message, Password, Topic, World};
 pub use world_file::WorldFileError;

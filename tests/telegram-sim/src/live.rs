@@ -123,6 +123,8 @@ pub(crate) struct Live {
     pub(crate) api_id: i32,
     pub(crate) api_hash: String,
     pub(crate) login_code: String,
+    pub(crate) codes_per_hour: u32,
+    pub(crate) login_token_seconds: i32,
     pub(crate) data_centres: Vec<i32>,
     pub(crate) accounts: Vec<Account>,
     pub(crate) channels: BTreeMap<i64, LiveChannel>,
@@ -132,12 +134,24 @@ pub(crate) struct Live {
 
 impl Live {
     pub(crate) fn new(world: World) -> Self {
-        let World { seed, api_id, api_hash, login_code, data_centres, accounts, channels } = world;
+        let World {
+            seed,
+            api_id,
+            api_hash,
+            login_code,
+            codes_per_hour,
+            login_token_seconds,
+            data_centres,
+            accounts,
+            channels,
+        } = world;
         let mut live = Self {
             seed,
             api_id,
             api_hash,
             login_code,
+            codes_per_hour,
+            login_token_seconds,
             data_centres,
             accounts,
             channels: BTreeMap::new(),

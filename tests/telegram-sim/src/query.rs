@@ -11,18 +11,20 @@ pub(crate) struct Query<'a> {
     pub(crate) method: &'static str,
     pub(crate) arguments: &'a [u8],
     pub(crate) layer: Option<i32>,
+    /// What the client calls the machine it runs on, where it says so.
+    pub(crate) device: Option<&'a [u8]>,
 }
 
 /// Takes the wrappers off a call: layer, connection set-up, ordering, take-out.
 pub(crate) fn unwrap(body: &[u8]) -> Result<Query<'_>, Malformed> {
     let mut fields = Fields(body);
-    let mut layer = None;
+    let (mut layer, mut device) = (None, None);
     // A client nests three or so.
     for _ in 0..16 {
         let method = name_for_id(fields.u32()?);
         match method {
             "invokeWithLayer" => layer = Some(fields.i32()?),
-            "initConnection" => skip_init_connection(&mut fields)?,
+            "initConnection" => device = Some(take_init_connection(&mut fields)?),
             "invokeWithoutUpdates" => {}
             "invokeAfterMsg" | "invokeWithTakeout" => {
                 fields.i64()?;
@@ -35,18 +37,19 @@ pub(crate) fn unwrap(body: &[u8]) -> Result<Query<'_>, Malformed> {
             "invokeWithMessagesRange" => {
                 fields.take(12)?;
             }
-            _ => return Ok(Query { method, arguments: fields.0, layer }),
+            _ => return Ok(Query { method, arguments: fields.0, layer, device }),
         }
     }
     Err(Malformed)
 }
 
-/// Skips the fields of `initConnection` up to its query. Written out because the schema's type nests a JSON value, and
+/// Takes the fields of `initConnection` up to its query, and returns the device model. Written out because the schema's type nests a JSON value, and
 /// reading that recursively would let a stranger choose the depth of the stack.
-fn skip_init_connection(fields: &mut Fields<'_>) -> Result<(), Malformed> {
+fn take_init_connection<'a>(fields: &mut Fields<'a>) -> Result<&'a [u8], Malformed> {
     let flags = fields.u32()?;
     fields.i32()?;
-    for _ in 0..6 {
+    let device = fields.bytes()?;
+    for _ in 1..6 {
         fields.bytes()?;
     }
     if flags & 1 != 0 {
@@ -57,7 +60,7 @@ fn skip_init_connection(fields: &mut Fields<'_>) -> Result<(), Malformed> {
     if flags & 2 != 0 {
         skip_json(fields)?;
     }
-    Ok(())
+    Ok(device)
 }
 
 fn skip_json(fields: &mut Fields<'_>) -> Result<(), Malformed> {
@@ -127,6 +130,7 @@ mod tests {
         let body = wrapped().to_bytes();
         let query = unwrap(&body).unwrap();
         assert_eq!((query.method, query.layer, query.arguments.len()), ("help.getConfig", Some(229), 0));
+        assert_eq!(query.device, Some(b"d".as_slice()));
         let body = functions::InvokeWithoutUpdates { query: functions::InvokeAfterMsg { msg_id: 4, query: wrapped() } };
         assert_eq!(unwrap(&body.to_bytes()).unwrap().method, "help.getConfig");
         let plain = functions::help::GetNearestDc {}.to_bytes();

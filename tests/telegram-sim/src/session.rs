@@ -1,6 +1,7 @@
 //! The service messages of MTProto, and the way from a packet to a call.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use grammers_tl_types::{Deserializable, Serializable, enums, name_for_id, types};
@@ -24,6 +25,8 @@ pub(crate) struct Session {
     shared: Arc<Shared>,
     dc: i32,
     wire: Wire,
+    /// Tells this connection from all others.
+    connection: u64,
     exchange: Exchange,
     deadline: Option<Instant>,
 }
@@ -37,7 +40,8 @@ struct Peer {
 
 impl Session {
     pub(crate) fn new(shared: Arc<Shared>, dc: i32, wire: Wire) -> Self {
-        Self { shared, dc, wire, exchange: Exchange::default(), deadline: None }
+        let connection = shared.connections.fetch_add(1, Ordering::Relaxed);
+        Self { shared, dc, wire, connection, exchange: Exchange::default(), deadline: None }
     }
 
     /// When the client asked to be cut off unless it pings again.
@@ -61,6 +65,7 @@ impl Session {
         };
         let envelope = Envelope::read(plaintext).map_err(closed)?;
         let peer = Peer { entry, session: envelope.session };
+        self.shared.used(self.dc, &peer.entry, self.connection, None);
         if !peer.entry.salt_is_good(self.shared.seed, envelope.salt) {
             let notice = types::BadServerSalt {
                 bad_msg_id: envelope.id,
@@ -101,7 +106,7 @@ impl Session {
             return Ok(());
         };
         let packet = plain(self.shared.message_ids.next(true), &answer);
-        self.send_later(Send::Packet { packet, account: None, manner: Manner::Whole });
+        self.send_later(Send::Packet { packet, account: None, manner: Manner::Whole, told: None });
         Ok(())
     }
 
@@ -111,10 +116,12 @@ impl Session {
         match name_for_id(constructor) {
             "msgs_ack" | "http_wait" | "msgs_state_info" | "msgs_all_info" | "msg_resend_req" => {}
             "ping" => {
+                self.shared.counters.pinged();
                 let pong = types::Pong { msg_id: message.id, ping_id: fields.i64()? };
                 self.answer(peer, enums::Pong::Pong(pong).to_bytes());
             }
             "ping_delay_disconnect" => {
+                self.shared.counters.pinged();
                 let pong = types::Pong { msg_id: message.id, ping_id: fields.i64()? };
                 let delay = u64::try_from(fields.i32()?).unwrap_or(0);
                 self.deadline = Some(Instant::now() + Duration::from_secs(delay));
@@ -164,17 +171,22 @@ impl Session {
         let (shared, wire, peer) = (Arc::clone(&self.shared), self.wire.clone(), peer.clone());
         let due = due(&shared);
         let Ok(permit) = Arc::clone(&self.wire.under_way).acquire_owned().await else { return Ok(()) };
-        let dc = self.dc;
+        let (dc, connection) = (self.dc, self.connection);
         tokio::spawn(async move {
-            let call = Call { shared: &shared, dc, entry: &peer.entry, session: peer.session };
+            let call = Call { shared: &shared, dc, entry: &peer.entry, session: peer.session, wire: &wire, connection };
             let outcome = call::run(&call, packet_id, message.id, &message.body);
             match outcome {
                 Outcome::Nothing => return,
                 Outcome::Close => wire.send(Send::Close).await,
                 Outcome::Error(code) => wire.send(Send::Error(code)).await,
-                Outcome::Packet { packet, account, manner, late } => {
+                Outcome::Packet { packet, account, manner, late, told, under_way } => {
+                    tokio::select! {
+                        () = sleep_until(due) => {}
+                        () = wire.closed() => {}
+                    }
+                    drop(under_way);
                     sleep_until(due + late).await;
-                    wire.send(Send::Packet { packet, account, manner }).await;
+                    wire.send(Send::Packet { packet, account, manner, told }).await;
                 }
             }
             drop(permit);
@@ -203,7 +215,7 @@ impl Session {
 
     fn send_sealed(&self, peer: &Peer, out: Outgoing) {
         let packet = out.seal(&peer.entry.key);
-        self.send_later(Send::Packet { packet, account: None, manner: Manner::Whole });
+        self.send_later(Send::Packet { packet, account: None, manner: Manner::Whole, told: None });
     }
 
     fn send_later(&self, what: Send) {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -12,12 +12,15 @@ use tokio::sync::watch;
 use tracing::info;
 
 use crate::connection::serve;
-use crate::counters::Counters;
+use crate::counters::{Counters, From};
 use crate::derive;
 use crate::edit::WorldEdit;
 use crate::faults::{Faults, Reachability};
+use crate::front;
 use crate::shape::Shape;
 use crate::state::Shared;
+use crate::transport::Decoder;
+use crate::usage::SharedKey;
 use crate::world::World;
 
 /// Why a simulation didn't start, or an edit wasn't made.
@@ -134,12 +137,7 @@ impl Sim {
         let mut reachability = BTreeMap::new();
         for (index, &dc) in data_centres.iter().enumerate() {
             let port = if base_port == 0 { 0 } else { base_port.saturating_add(index as u16) };
-            // Bound in the blocking way: this may be called from a test's own runtime.
-            let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, port))
-                .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
-                .and_then(TcpListener::from_std)
-                .map_err(io(&format!("listening on port {port} for data-centre {dc}")))?;
-            let address = listener.local_addr().map_err(io("asking for a port"))?;
+            let (listener, address) = bind(IpAddr::V4(Ipv4Addr::LOCALHOST), port)?;
             addresses.insert(dc, address);
             let (sender, receiver) = watch::channel(Reachability::Up);
             reachability.insert(dc, sender);
@@ -156,13 +154,54 @@ impl Sim {
         self.shared.addresses.get().and_then(|addresses| addresses.get(&dc)).copied()
     }
 
+    /// Where a data-centre listens on IPv6; `None` before [`Sim::listen_on_ipv6`], and when there's none of that number.
+    pub fn dc_addr_v6(&self, dc: i32) -> Option<SocketAddr> {
+        self.shared.addresses_v6.get().and_then(|addresses| addresses.get(&dc)).copied()
+    }
+
+    /// Has every data-centre listen on the IPv6 loopback address too, and be listed with both addresses from now on. Once is enough;
+    /// further calls do nothing.
+    ///
+    /// # Errors
+    /// [`SimError::Io`] when the machine has no IPv6.
+    pub fn listen_on_ipv6(&self) -> Result<(), SimError> {
+        let Some(runtime) = &self.runtime else { return Ok(()) };
+        if self.shared.addresses_v6.get().is_some() {
+            return Ok(());
+        }
+        let _entered = runtime.enter();
+        let mut addresses = BTreeMap::new();
+        for (&dc, reachability) in &self.reachability {
+            let (listener, address) = bind(IpAddr::V6(Ipv6Addr::LOCALHOST), 0)?;
+            addresses.insert(dc, address);
+            runtime.spawn(listen(Arc::clone(&self.shared), dc, listener, address, reachability.subscribe()));
+        }
+        let _ = self.shared.addresses_v6.set(addresses);
+        Ok(())
+    }
+
+    /// Puts an MTProxy in front, which leads whoever knows the secret to the data-centre that the first bytes ask for. Returns
+    /// where it listens. Clients write the secret as hexadecimal digits, with `dd` in front to have packets padded.
+    ///
+    /// # Errors
+    /// [`SimError::Io`] when no port can be had.
+    pub fn put_mtproxy(&self, secret: [u8; 16]) -> Result<SocketAddr, SimError> {
+        let Some(runtime) = &self.runtime else { return Err(SimError::NotFound("runtime".to_owned())) };
+        let _entered = runtime.enter();
+        let (listener, address) = bind(IpAddr::V4(Ipv4Addr::LOCALHOST), 0)?;
+        let reachability = self.reachability.iter().map(|(&dc, sender)| (dc, sender.subscribe())).collect();
+        runtime.spawn(front::listen(Arc::clone(&self.shared), secret, listener, reachability));
+        Ok(address)
+    }
+
     /// Per account, what a client needs to be signed in.
     pub fn seeds(&self) -> Vec<SessionSeed> {
         let live = self.shared.live.read();
         let addresses = self.shared.addresses.get();
         let address =
             |(&id, address): (&i32, &SocketAddr)| DcAddress { id, ip: address.ip().to_string(), port: address.port() };
-        let dcs: Vec<_> = addresses.map(|all| all.iter().map(address).collect()).unwrap_or_default();
+        let both = [addresses, self.shared.addresses_v6.get()];
+        let dcs: Vec<_> = both.into_iter().flatten().flat_map(|all| all.iter().map(address)).collect();
         let key = |user_id: i64, dc: i32| (dc, derive::hex(&derive::auth_key(self.shared.seed, user_id, dc)));
         let seed = |account: &crate::world::Account| SessionSeed {
             account: account.name.clone(),
@@ -186,6 +225,16 @@ impl Sim {
     /// The counters.
     pub fn counters(&self) -> &Counters {
         &self.shared.counters
+    }
+
+    /// Keys that two clients used at once, since the start or the last time this was forgotten.
+    pub fn shared_keys(&self) -> Vec<SharedKey> {
+        self.shared.usage.shared()
+    }
+
+    /// Forgets which keys two clients used at once.
+    pub fn forget_shared_keys(&self) {
+        self.shared.usage.reset();
     }
 
     /// The shape in force.
@@ -221,6 +270,15 @@ impl Drop for Sim {
     }
 }
 
+/// Bound in the blocking way: this may be called from a test's own runtime.
+fn bind(ip: IpAddr, port: u16) -> Result<(TcpListener, SocketAddr), SimError> {
+    let failed = |source| SimError::Io { what: format!("listening on port {port} of {ip}"), source };
+    let listener = std::net::TcpListener::bind((ip, port)).map_err(failed)?;
+    listener.set_nonblocking(true).map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    Ok((TcpListener::from_std(listener).map_err(failed)?, address))
+}
+
 /// Accepts connections for one data-centre, and stops listening while it's to be refused.
 async fn listen(
     shared: Arc<Shared>,
@@ -244,8 +302,9 @@ async fn listen(
             },
             accepted = accept(listener.as_ref()) => accepted,
         };
-        if let Ok((stream, _)) = accepted {
-            tokio::spawn(serve(Arc::clone(&shared), dc, stream, reachability.clone()));
+        if let Ok((stream, peer)) = accepted {
+            let from = From::Address(peer.ip());
+            tokio::spawn(serve(Arc::clone(&shared), dc, stream, Decoder::default(), from, reachability.clone()));
         }
     }
 }

@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::SocketAddr;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
 
+use grammers_tl_types::{Serializable, enums, types};
 use parking_lot::{Mutex, RwLock};
 use tokio::time::Instant;
 
@@ -13,7 +15,11 @@ use crate::crypto::AuthKey;
 use crate::derive;
 use crate::faults::Faults;
 use crate::live::Live;
+use crate::logins::Logins;
+use crate::message::Outgoing;
 use crate::shape::{Budget, Pipe, Shape};
+use crate::srp::Challenge;
+use crate::usage::Usage;
 use crate::world::World;
 
 /// How many salts a key has at a time, and how long each is the newest.
@@ -33,6 +39,10 @@ pub(crate) struct KeyEntry {
 struct KeyState {
     account: Option<usize>,
     imported: bool,
+    /// Whose code was right and whose password is still to come.
+    pending: Option<usize>,
+    challenge: Option<Challenge>,
+    wrong_passwords: u32,
     layer: i32,
     /// Salts below this index have gone bad.
     first_salt: i64,
@@ -58,6 +68,39 @@ impl KeyEntry {
         let mut state = self.state.lock();
         state.account = account;
         state.imported = imported;
+        state.pending = None;
+        state.challenge = None;
+        state.wrong_passwords = 0;
+    }
+
+    /// Half signs an account in: its password is still to come.
+    pub(crate) fn hold(&self, account: usize) {
+        self.state.lock().pending = Some(account);
+    }
+
+    /// Who is half signed in.
+    pub(crate) fn pending(&self) -> Option<usize> {
+        self.state.lock().pending
+    }
+
+    /// Keeps what the client was asked; an earlier question is void.
+    pub(crate) fn ask(&self, challenge: Option<Challenge>) {
+        self.state.lock().challenge = challenge;
+    }
+
+    /// Takes what the client was asked.
+    pub(crate) fn asked(&self) -> Option<Challenge> {
+        self.state.lock().challenge.take()
+    }
+
+    /// Counts a wrong password.
+    pub(crate) fn wrong_password(&self) {
+        self.state.lock().wrong_passwords += 1;
+    }
+
+    /// Wrong passwords in a row.
+    pub(crate) fn wrong_passwords(&self) -> u32 {
+        self.state.lock().wrong_passwords
     }
 
     /// Remembers the layer a client said it speaks. All clients tried so far take the objects of the newest one.
@@ -147,10 +190,14 @@ pub(crate) struct Shared {
     pub(crate) shape: RwLock<Shape>,
     pub(crate) message_ids: MessageIds,
     pub(crate) exports: Mutex<HashMap<Vec<u8>, Export>>,
+    pub(crate) logins: Mutex<Logins>,
     pub(crate) uploads: Mutex<HashMap<(usize, i64), Upload>>,
     pub(crate) banned: RwLock<HashMap<usize, String>>,
     pub(crate) addresses: OnceLock<BTreeMap<i32, SocketAddr>>,
+    pub(crate) addresses_v6: OnceLock<BTreeMap<i32, SocketAddr>>,
     pub(crate) start: Instant,
+    pub(crate) usage: Usage,
+    pub(crate) connections: AtomicU64,
     keys: RwLock<HashMap<(i32, i64), Arc<KeyEntry>>>,
     pipes: Mutex<HashMap<usize, Pipe>>,
     budgets: Mutex<HashMap<usize, Budget>>,
@@ -175,14 +222,27 @@ impl Shared {
             shape: RwLock::new(shape),
             message_ids: MessageIds::default(),
             exports: Mutex::default(),
+            logins: Mutex::default(),
             uploads: Mutex::default(),
             banned: RwLock::default(),
             addresses: OnceLock::new(),
+            addresses_v6: OnceLock::new(),
             start: Instant::now(),
+            usage: Usage::default(),
+            connections: AtomicU64::new(0),
             keys: RwLock::new(keys),
             pipes: Mutex::default(),
             budgets: Mutex::default(),
         }
+    }
+
+    /// Takes note that a connection used a key, and of what it says of itself.
+    pub(crate) fn used(&self, dc: i32, entry: &KeyEntry, connection: u64, client: Option<&str>) {
+        self.usage.used(entry.key.id(), connection, client, Instant::now(), || {
+            let account =
+                entry.account().and_then(|(index, _)| Some(self.live.read().accounts.get(index)?.name.clone()));
+            (account.unwrap_or_default(), dc)
+        });
     }
 
     /// The key of this id on this data-centre.
@@ -205,6 +265,28 @@ impl Shared {
     /// Makes the salts of all keys bad.
     pub(crate) fn spoil_salts(&self) {
         self.keys.read().values().for_each(|entry| entry.spoil_salts());
+    }
+
+    /// How many keys an account is signed in with.
+    pub(crate) fn signed_in_keys(&self, account: usize) -> usize {
+        self.keys.read().values().filter(|entry| entry.account().is_some_and(|(index, _)| index == account)).count()
+    }
+
+    /// Accepts a login token in an account's name, and tells the connection that shows it.
+    pub(crate) fn accept_login_token(&self, token: &[u8], account: usize) -> Result<(), &'static str> {
+        let (dc, key, session, wire) = {
+            let mut logins = self.logins.lock();
+            let token = logins.accept(token, account, self.elapsed())?;
+            (token.dc, token.key, token.session, token.wire.clone())
+        };
+        let Some(entry) = self.key(dc, key) else { return Ok(()) };
+        let update = enums::Update::LoginToken;
+        let short = types::UpdateShort { update, date: unix_now() };
+        let salt = entry.salt(self.seed);
+        let mut out = Outgoing::begin(salt, session, self.message_ids.next(false), true, 32);
+        enums::Updates::UpdateShort(short).serialize(out.body());
+        wire.tell(out.seal(&entry.key));
+        Ok(())
     }
 
     /// Time since the simulation began.

@@ -1,10 +1,12 @@
 //! The five transports: how one connection cuts its byte stream into packets.
 //!
 //! Pure: bytes in, packets out. Which transport a client speaks is seen from its first bytes, as on a real
-//! data-centre, so one port serves all of them.
+//! data-centre, so one port serves all of them. Behind an MTProxy only the obfuscated ones are spoken, with ciphers that
+//! depend on the proxy's secret, and the first bytes say which data-centre is meant.
 
 use crc32fast::hash as crc32;
 use grammers_crypto::ObfuscatedCipher;
+use sha2::{Digest, Sha256};
 
 /// Room that an outgoing packet leaves in front for the transport's header.
 pub(crate) const PREFIX: usize = 8;
@@ -42,9 +44,22 @@ pub(crate) struct Decoder {
     start: usize,
     sequence: u32,
     header: Option<[u8; 64]>,
+    secret: Option<[u8; 16]>,
+    wanted: Option<i16>,
 }
 
 impl Decoder {
+    /// For what comes to an MTProxy with this secret.
+    pub(crate) fn behind(secret: [u8; 16]) -> Self {
+        Self { secret: Some(secret), ..Self::default() }
+    }
+
+    /// The data-centre that an obfuscated connection asks for, once its first bytes are there.
+    pub(crate) fn wanted(&mut self) -> Result<Option<i16>, TransportError> {
+        self.detect()?;
+        Ok(self.wanted)
+    }
+
     /// Takes bytes from the socket.
     pub(crate) fn push(&mut self, bytes: &[u8]) {
         if self.start > 0 && self.start == self.buffer.len() {
@@ -119,34 +134,56 @@ impl Decoder {
         }
         let waiting = &self.buffer[self.start..];
         let (kind, used) = match waiting {
+            _ if self.secret.is_some() && waiting.len() < 64 => return Ok(None),
+            _ if self.secret.is_some() => (self.detect_obfuscated()?, 64),
             [0xef, ..] => (Kind::Abridged, 1),
             [0xee, 0xee, 0xee, 0xee, ..] => (Kind::Intermediate, 4),
             [0xdd, 0xdd, 0xdd, 0xdd, ..] => (Kind::Padded, 4),
             // An obfuscated header never has zeros here, and the first packet of `full` always has.
             [_, _, _, _, 0, 0, 0, 0, ..] => (Kind::Full, 0),
-            _ if waiting.len() >= 64 => {
-                let mut header = [0; 64];
-                header.copy_from_slice(&waiting[..64]);
-                let mut cipher = ObfuscatedCipher::new(&header);
-                let mut clear = header;
-                cipher.encrypt(&mut clear);
-                let kind = match clear[56..60] {
-                    [0xef, 0xef, 0xef, 0xef] => Kind::Abridged,
-                    [0xee, 0xee, 0xee, 0xee] => Kind::Intermediate,
-                    [0xdd, 0xdd, 0xdd, 0xdd] => Kind::Padded,
-                    _ => return Err(TransportError::Unknown),
-                };
-                cipher.encrypt(&mut self.buffer[self.start + 64..]);
-                self.cipher = Some(cipher);
-                self.header = Some(header);
-                (kind, 64)
-            }
+            _ if waiting.len() >= 64 => (self.detect_obfuscated()?, 64),
             _ => return Ok(None),
         };
         self.start += used;
         self.state = Some(kind);
         Ok(Some(kind))
     }
+
+    /// Reads the 64 bytes at the front, and deciphers what has come after them.
+    fn detect_obfuscated(&mut self) -> Result<Kind, TransportError> {
+        let mut header = [0; 64];
+        header.copy_from_slice(&self.buffer[self.start..self.start + 64]);
+        let layout = |backwards| self.secret.map_or(header, |secret| mixed(&header, &secret, backwards));
+        let mut cipher = ObfuscatedCipher::new(&layout(false));
+        let mut clear = header;
+        cipher.encrypt(&mut clear);
+        let kind = match clear[56..60] {
+            [0xef, 0xef, 0xef, 0xef] => Kind::Abridged,
+            [0xee, 0xee, 0xee, 0xee] => Kind::Intermediate,
+            [0xdd, 0xdd, 0xdd, 0xdd] => Kind::Padded,
+            _ => return Err(TransportError::Unknown),
+        };
+        self.wanted = Some(i16::from_le_bytes([clear[60], clear[61]]));
+        self.header = Some(layout(true));
+        cipher.encrypt(&mut self.buffer[self.start + 64..]);
+        self.cipher = Some(cipher);
+        Ok(kind)
+    }
+}
+
+/// The library's cipher takes keys and starts out of 64 such bytes, forwards for one direction and backwards for the other: with a
+/// secret, they are laid out so that it finds the mixed keys where it looks for the plain ones.
+fn mixed(header: &[u8; 64], secret: &[u8; 16], backwards: bool) -> [u8; 64] {
+    let mut layout = *header;
+    if backwards {
+        layout.reverse();
+    }
+    let key = Sha256::new().chain_update(&layout[8..40]).chain_update(secret).finalize();
+    layout[8..40].copy_from_slice(&key);
+    if backwards {
+        layout.reverse();
+    }
+    layout
 }
 
 /// Frames what the server sends.
@@ -182,8 +219,9 @@ impl Encoder {
             }
             Kind::Intermediate | Kind::Padded => {
                 if self.kind == Kind::Padded {
-                    let noise: [u8; 16] = rand::random();
-                    packet.extend_from_slice(&noise[1..1 + usize::from(noise[0] % 16)]);
+                    // The documentation allows 15; more than 3 are too many for Telethon, which works with the real servers.
+                    let noise: [u8; 4] = rand::random();
+                    packet.extend_from_slice(&noise[1..1 + usize::from(noise[0] % 4)]);
                 }
                 let length = (packet.len() - PREFIX) as u32;
                 packet[4..8].copy_from_slice(&length.to_le_bytes());
@@ -273,7 +311,49 @@ mod tests {
         let frame = &packet[start..];
         assert_eq!(frame[..4], ((frame.len() - 4) as u32).to_le_bytes());
         assert_eq!(frame[4..68], body(64));
-        assert!(frame.len() - 68 < 16);
+        assert!(frame.len() - 68 < 4);
+    }
+
+    #[test]
+    fn behind_a_secret_only_those_who_know_it_are_understood() {
+        let random: [u8; 64] = std::array::from_fn(|index| (index * 3 + 1) as u8);
+        let mixed_key = |from: &[u8], secret: u8| Sha256::digest([from, &[secret; 16]].concat());
+        let cipher = |key: &[u8], start: &[u8]| {
+            let mut layout = [0; 64];
+            layout[8..40].copy_from_slice(key);
+            layout[40..56].copy_from_slice(start);
+            ObfuscatedCipher::new(&layout)
+        };
+        for (secret, expected) in [(7, Ok(Some(-4))), (8, Err(TransportError::Unknown))] {
+            let mut sending = cipher(&mixed_key(&random[8..40], secret), &random[40..56]);
+            let mut said = random.to_vec();
+            said[56..62].copy_from_slice(&[0xdd, 0xdd, 0xdd, 0xdd, 0xfc, 0xff]);
+            said.extend(8_u32.to_le_bytes());
+            said.extend(body(8));
+            let clear = said[..56].to_vec();
+            sending.encrypt(&mut said);
+            said[..56].copy_from_slice(&clear);
+            let mut decoder = Decoder::behind([7; 16]);
+            decoder.push(&said[..63]);
+            assert_eq!(decoder.wanted(), Ok(None));
+            decoder.push(&said[63..]);
+            assert_eq!(decoder.wanted(), expected);
+            if expected.is_err() {
+                continue;
+            }
+            assert_eq!(decoder.next(), Ok(Some(body(8))));
+            let mut packet = vec![0; PREFIX];
+            packet.extend(body(64));
+            let start = decoder.encoder().unwrap().unwrap().frame(&mut packet);
+            let backwards: Vec<u8> = random.iter().rev().copied().collect();
+            let mut receiving = cipher(&mixed_key(&backwards[8..40], secret), &backwards[40..56]);
+            let mut frame = packet.split_off(start);
+            receiving.encrypt(&mut frame);
+            assert_eq!(frame[4..68], body(64));
+        }
+        let mut decoder = Decoder::behind([7; 16]);
+        decoder.push(&[0xee; 64]);
+        assert_eq!(decoder.wanted(), Err(TransportError::Unknown), "what needs no secret is not taken");
     }
 
     #[test]

@@ -14,8 +14,12 @@ pub struct World {
     pub api_id: i32,
     /// The API hash clients should send; not checked.
     pub api_hash: String,
-    /// The login code that `auth.signIn` accepts.
+    /// The login code that `auth.signIn` accepts from accounts without one of their own.
     pub login_code: String,
+    /// Codes that are sent to one number within an hour, before its floods begin.
+    pub codes_per_hour: u32,
+    /// How long a login token (a QR code) is good for, in seconds.
+    pub login_token_seconds: i32,
     /// Ids of the data-centres, each of which gets a listener.
     pub data_centres: Vec<i32>,
     /// Who may sign in.
@@ -42,10 +46,23 @@ pub struct Account {
     pub authorized_dcs: Vec<i32>,
     /// Digits only, for `auth.sendCode`.
     pub phone: Option<String>,
+    /// The code that's sent to the phone; `None` is the world's.
+    pub code: Option<String>,
+    /// Two-step verification.
+    pub password: Option<Password>,
     /// For `auth.importBotAuthorization`.
     pub bot_token: Option<String>,
     /// Public name.
     pub username: Option<String>,
+}
+
+/// A password of two-step verification.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Password {
+    /// The password itself.
+    pub text: String,
+    /// What its owner is reminded by.
+    pub hint: Option<String>,
 }
 
 /// A channel or a forum.
@@ -126,6 +143,8 @@ impl World {
             api_id: 1_000_001,
             api_hash: "0123456789abcdef0123456789abcdef".to_owned(),
             login_code: "12345".to_owned(),
+            codes_per_hour: 5,
+            login_token_seconds: 30,
             data_centres: vec![2, 4],
             accounts: Vec::new(),
             channels: Vec::new(),
@@ -158,6 +177,8 @@ impl Account {
             home_dc: 2,
             authorized_dcs: Vec::new(),
             phone: None,
+            code: None,
+            password: None,
             bot_token: Some(format!("{user_id}:{name}")),
             username: Some(format!("{}_bot", name.replace('-', "_"))),
         }
@@ -178,6 +199,13 @@ impl Account {
     #[must_use]
     pub fn premium(mut self) -> Self {
         self.premium = true;
+        self
+    }
+
+    /// The same account with two-step verification.
+    #[must_use]
+    pub fn with_password(mut self, text: &str, hint: Option<&str>) -> Self {
+        self.password = Some(Password { text: text.to_owned(), hint: hint.map(str::to_owned) });
         self
     }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde::Deserialize;
 
 use crate::content::Content;
-use crate::world::{Account, Channel, Document, EPOCH, Message, Topic, World, mime_of};
+use crate::world::{Account, Channel, Document, EPOCH, Message, Password, Topic, World, mime_of};
 
 /// Why a world file wasn't taken.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +35,8 @@ struct WorldToml {
     api_id: Option<i32>,
     api_hash: Option<String>,
     login_code: Option<String>,
+    codes_per_hour: Option<u32>,
+    login_token_seconds: Option<i32>,
     data_centres: Option<Vec<i32>>,
     #[serde(default)]
     account: Vec<AccountToml>,
@@ -55,6 +57,9 @@ struct AccountToml {
     #[serde(default)]
     authorized_dcs: Vec<i32>,
     phone: Option<String>,
+    code: Option<String>,
+    password: Option<String>,
+    password_hint: Option<String>,
     bot_token: Option<String>,
     username: Option<String>,
 }
@@ -127,6 +132,15 @@ impl World {
     /// bot = true
     /// home_dc = 2
     /// authorized_dcs = [4]      # its seeded key there is signed in too
+    /// bot_token = "7000000001:secret"
+    ///
+    /// [[account]]
+    /// name = "user-1"
+    /// user_id = 5000000001
+    /// phone = "999660000001"
+    /// code = "54321"            # else login_code
+    /// password = "correct horse"  # two-step verification
+    /// password_hint = "a horse"
     ///
     /// [[channel]]
     /// id = 1700000001           # users write -1001700000001
@@ -161,6 +175,8 @@ impl World {
         world.api_id = read.api_id.unwrap_or(world.api_id);
         world.api_hash = read.api_hash.unwrap_or(world.api_hash);
         world.login_code = read.login_code.unwrap_or(world.login_code);
+        world.codes_per_hour = read.codes_per_hour.unwrap_or(world.codes_per_hour);
+        world.login_token_seconds = read.login_token_seconds.unwrap_or(world.login_token_seconds);
         world.data_centres = read.data_centres.unwrap_or(world.data_centres);
         world.accounts = read.account.into_iter().map(account).collect();
         for read in read.channel {
@@ -177,6 +193,8 @@ fn account(read: AccountToml) -> Account {
         home_dc: read.home_dc.unwrap_or(made.home_dc),
         authorized_dcs: read.authorized_dcs,
         phone: read.phone.or(made.phone),
+        code: read.code,
+        password: read.password.map(|text| Password { text, hint: read.password_hint }),
         bot_token: read.bot_token.or(made.bot_token),
         username: read.username.or(made.username),
         ..made

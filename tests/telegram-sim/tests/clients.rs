@@ -139,6 +139,28 @@ fn a_bot_with_a_seeded_key_downloads_over_every_transport() {
     }
 }
 
+/// At home and, by the number that its first bytes name, abroad; nothing goes past the proxy.
+#[test]
+fn a_bot_downloads_through_the_mtproxy_in_front() {
+    let key = "00112233445566778899aabbccddeeff";
+    for (transport, secret) in
+        [("abridged", key.to_owned()), ("intermediate", key.to_owned()), ("padded", format!("dd{key}"))]
+    {
+        let sim = Sim::start(world()).unwrap();
+        let bytes: Vec<u8> = (0..16).map(|n| n * 0x11).collect();
+        let proxy = sim.put_mtproxy(bytes.try_into().unwrap()).unwrap();
+        let mut job = auth_key(&sim, "bot-1");
+        // Telethon's cipher for this is in Python.
+        job["messages"] = json!([4]);
+        job["proxy"] = json!([proxy.ip().to_string(), proxy.port(), secret]);
+        let seen = check(&sim, "bot-1", &format!("mtproxy-{transport}"), job);
+        assert_eq!(seen["bytes"]["4"], expected(&small()), "{transport}");
+        let counts = sim.counters().snapshot();
+        assert!(counts.fronted[&2] > 0 && counts.fronted[&4] > 0, "{transport}: {counts:?}");
+        assert!(counts.accepted_from.is_empty() && counts.turned_away == 0, "{transport}: {counts:?}");
+    }
+}
+
 #[test]
 fn a_bot_signs_in_with_its_token_after_the_key_exchange() {
     for old_padding in [false, true] {
@@ -155,6 +177,62 @@ fn a_user_signs_in_with_phone_and_code_after_the_key_exchange() {
     let seen = check(&sim, "user-1", "abridged", sign_in);
     assert_eq!(seen["dialogs"], json!([[CHANNEL, "Films"]]));
     assert_downloads(&seen);
+}
+
+#[test]
+fn a_user_signs_in_with_a_password_after_a_wrong_code_and_a_wrong_password() {
+    let mut world = world();
+    world.accounts.push(Account::user("user-2", 5_000_000_002).with_password("pässword 2", Some("the second")));
+    let sim = Sim::start(world).unwrap();
+    let sign_in = json!({
+        "phone": "+99966 0000002",
+        "code": ["11111", "12345"],
+        "passwords": ["wrong", "pässword 2"],
+        "messages": [2],
+    });
+    let seen = check(&sim, "user-2", "abridged", sign_in);
+    assert_eq!((&seen["me"], &seen["bytes"]["2"]), (&json!(5_000_000_002_i64), &expected(&home())));
+}
+
+/// Telethon begins on the data-centre it's told and follows the error to the account's own.
+#[test]
+fn sign_in_follows_accounts_home() {
+    for (account, sign_in) in [
+        ("user-4", json!({ "phone": "999660000004", "code": "12345", "messages": [3] })),
+        ("bot-4", json!({ "bot_token": "7000000004:bot-4", "messages": [3] })),
+    ] {
+        let mut world = world();
+        world.accounts.push(Account::bot("bot-4", 7_000_000_004).at_home_on(4));
+        let sim = Sim::start(world).unwrap();
+        let mut job = sign_in;
+        let address = sim.dc_addr(2).unwrap();
+        job.as_object_mut().unwrap().extend([("dc".to_owned(), json!(2)), ("port".to_owned(), json!(address.port()))]);
+        let seen = check(&sim, account, "full", job);
+        assert_eq!(seen["bytes"]["3"], expected(&foreign()), "{account}");
+    }
+}
+
+#[test]
+fn a_login_token_is_accepted_by_another_session() {
+    for (account, home) in [("user-1", 2), ("user-4", 4), ("user-2", 2)] {
+        let mut world = world();
+        world.accounts.push(Account::user("user-2", 5_000_000_002).with_password("pw", None));
+        let sim = Sim::start(world).unwrap();
+        let accepting = sim.dc_addr(home).unwrap().port();
+        let key = auth_key(&sim, account)["auth_key"].clone();
+        let job = json!({
+            "dc": 2,
+            "port": sim.dc_addr(2).unwrap().port(),
+            "phone_session": { "dc": home, "port": accepting, "auth_key": key },
+            "passwords": ["pw"],
+            "messages": [4],
+        });
+        let seen = check(&sim, account, "full", job);
+        assert_eq!(seen["bytes"]["4"], expected(&small()), "{account}");
+        let counts = sim.counters().snapshot();
+        assert_eq!(counts.calls("auth.exportLoginToken"), 2, "{account}: heard of it, and asked again");
+        assert_eq!(counts.calls("auth.importLoginToken"), u64::from(home == 4), "{account}");
+    }
 }
 
 #[test]

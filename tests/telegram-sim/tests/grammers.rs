@@ -254,7 +254,7 @@ async fn a_client_with_a_fresh_key_signs_in_and_out() {
     assert_eq!(client.call(&bot("1:no")).await.map(drop), Err(rpc(400, "ACCESS_TOKEN_INVALID")));
     client.call(&bot("7000000001:bot-1")).await.map(drop).unwrap();
     assert!(client.call(&state).await.is_ok());
-    let unknown = functions::account::GetPassword {};
+    let unknown = functions::account::GetAuthorizations {};
     assert_eq!(client.call(&unknown).await.map(drop), Err(rpc(400, "METHOD_INVALID")));
 }
 

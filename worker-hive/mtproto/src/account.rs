@@ -1,19 +1,26 @@
 //! One account: its data-centres, its authorization in them, and the chunks it fetches.
 
+use crate::ask::Ask;
+use crate::calls::Calls;
 use crate::config::ClientConfig;
-use crate::datacentre::Datacentre;
+use crate::datacentre::{Datacentre, DatacentreReport};
 use crate::fault::{CallFault, classify};
 use crate::folder::SessionFolder;
 use crate::link::LinkOwner;
 use crate::locate::Sweep;
 use crate::media::Location;
+use crate::raw::{file_bytes, method_id};
+use crate::permission::Permission;
 use crate::revoked::Revoked;
+use crate::route::Route;
 use crate::schema::StoreError;
+use crate::setting::Setting;
 use crate::slots::Slot;
 use crate::store::{AccountInfo, AccountStore};
+use crate::tally::Connections;
 use bytes::Bytes;
 use grammers_mtsender::InvocationError;
-use grammers_tl_types::{Deserializable, Identifiable, RemoteCall, enums, functions, types};
+use grammers_tl_types::{Deserializable, RemoteCall, enums, functions, types};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::fmt;
@@ -36,6 +43,20 @@ pub struct Account {
     pub(crate) sweep: Arc<tokio::sync::Mutex<Sweep>>,
     rest: Mutex<Option<Rest>>,
     revoked: Arc<Revoked>,
+    route: Route,
+    permission: Permission,
+    calls: Calls,
+}
+
+/// What an account has to do before it can fetch from a data-centre; the less the smaller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reach {
+    /// Nothing: it is authorized there, and connected.
+    Warm,
+    /// Connect.
+    Authorized,
+    /// Carry its authorization there, which Telegram limits.
+    Foreign,
 }
 
 /// Telegram told the account to wait.
@@ -51,7 +72,25 @@ impl Account {
     /// # Errors
     /// [`StoreError`] when the session file is missing, foreign or damaged.
     pub fn open(folder: &SessionFolder, account: &str, config: Arc<ClientConfig>) -> Result<Arc<Self>, StoreError> {
+        Self::open_permitted(folder, account, config, Permission::always())
+    }
+
+    /// As [`Account::open`], for an account that others may use when this process may not.
+    ///
+    /// # Errors
+    /// As [`Account::open`].
+    pub fn open_permitted(
+        folder: &SessionFolder,
+        account: &str,
+        config: Arc<ClientConfig>,
+        permission: Permission,
+    ) -> Result<Arc<Self>, StoreError> {
         let store = Arc::new(folder.open_store(account)?);
+        let route = match store.setting(Setting::Route) {
+            // Going another way than the operator said is worse than not going.
+            Some(text) => Route::parse(&text).map_err(StoreError::Route)?,
+            None => config.route.clone(),
+        };
         let this = Arc::new_cyclic(|me| Self {
             me: Weak::clone(me),
             name: account.to_owned(),
@@ -61,6 +100,9 @@ impl Account {
             sweep: Arc::default(),
             rest: Mutex::default(),
             revoked: Arc::default(),
+            route,
+            permission,
+            calls: Calls::default(),
         });
         let info = this.store.info();
         // Every data-centre that was of use before is of use again: warm it before the first viewer asks.
@@ -82,6 +124,82 @@ impl Account {
         self.store.info()
     }
 
+    /// What the operator set for this session, as its file said when it was opened.
+    #[must_use]
+    pub fn setting(&self, setting: Setting) -> Option<String> {
+        self.store.setting(setting)
+    }
+
+    /// The way its connections take. Shows no credentials.
+    #[must_use]
+    pub fn route(&self) -> &Route {
+        &self.route
+    }
+
+    /// Its connections by data-centre, sorted by the data-centre's number.
+    #[must_use]
+    pub fn connections(&self) -> Vec<Connections> {
+        let datacentres: Vec<_> = self.datacentres.lock().values().map(Arc::clone).collect();
+        let mut connections: Vec<_> = datacentres.iter().map(|datacentre| datacentre.connections()).collect();
+        connections.sort_by_key(|connections| connections.dc);
+        connections
+    }
+
+    /// Its data-centres as they stand, sorted by number.
+    #[must_use]
+    pub fn datacentres(&self) -> Vec<DatacentreReport> {
+        let datacentres: Vec<_> = self.datacentres.lock().values().map(Arc::clone).collect();
+        let mut reports: Vec<_> = datacentres.iter().map(|datacentre| datacentre.report()).collect();
+        reports.sort_by_key(|report| report.connections.dc);
+        reports
+    }
+
+    /// Calls made since it was opened, by what they were for: `file`, `message`, `dialogs`, `authorization` or `other`.
+    #[must_use]
+    pub fn calls(&self) -> Vec<(&'static str, u64)> {
+        self.calls.snapshot()
+    }
+
+    /// What it takes to fetch from a data-centre.
+    #[must_use]
+    pub fn reach(&self, dc: i32) -> Reach {
+        if dc != self.store.home_dc() && !self.store.is_authorized(dc) {
+            return Reach::Foreign;
+        }
+        match self.warm_connections(dc) {
+            0 => Reach::Authorized,
+            _ => Reach::Warm,
+        }
+    }
+
+    /// Connections to a data-centre that a call can go over at once.
+    #[must_use]
+    pub fn warm_connections(&self, dc: i32) -> usize {
+        let datacentre = self.datacentres.lock().get(&dc).map(Arc::clone);
+        datacentre.map_or(0, |datacentre| datacentre.warm_connections())
+    }
+
+    /// True for a bot, as far as the store knows.
+    #[must_use]
+    pub fn is_bot(&self) -> bool {
+        self.store.is_bot()
+    }
+
+    /// Where the account was signed in.
+    #[must_use]
+    pub fn home_dc(&self) -> i32 {
+        self.store.home_dc()
+    }
+
+    /// What is left of the longest wait that Telegram told this account, rounded up to seconds.
+    #[must_use]
+    pub fn rests_for(&self) -> Option<Duration> {
+        match self.obey_rest() {
+            Err(CallFault::Flood { seconds, .. }) => Some(Duration::from_secs(u64::from(seconds))),
+            _ => None,
+        }
+    }
+
     /// True when Telegram said that the account is a premium one.
     #[must_use]
     pub fn is_premium(&self) -> bool {
@@ -93,6 +211,15 @@ impl Account {
     /// # Errors
     /// [`CallFault`] of the first call that failed.
     pub async fn bring_up(&self) -> Result<(), CallFault> {
+        self.identify().await?;
+        if !self.store.info().bot {
+            self.sweep_dialogs().await?;
+        }
+        Ok(())
+    }
+
+    /// Asks who the account is: some origins of a session don't say, and whether it is premium changes.
+    pub(crate) async fn identify(&self) -> Result<(), CallFault> {
         let request = functions::users::GetUsers { id: vec![enums::InputUser::UserSelf] };
         let users = self.invoke(self.store.home_dc(), &request).await?;
         let Some(enums::User::User(user)) = users.into_iter().next() else {
@@ -100,9 +227,6 @@ impl Account {
         };
         if let Err(error) = self.store.set_identity(user.id, user.bot, user.premium).await {
             tracing::warn!(account = %self.name, %error, "can't keep the account's identity");
-        }
-        if !user.bot {
-            self.sweep_dialogs().await?;
         }
         Ok(())
     }
@@ -113,7 +237,7 @@ impl Account {
     ///
     /// # Errors
     /// [`CallFault`]. [`CallFault::Migrate`] and [`CallFault::ReferenceExpired`] ask for another location, the rest for another try.
-    pub async fn get_chunk(&self, location: &Location, offset: u64, limit: u32) -> Result<Bytes, CallFault> {
+    pub async fn get_chunk(&self, location: &Location, offset: u64, limit: u32, ask: &Ask) -> Result<Bytes, CallFault> {
         let invalid = || CallFault::Other("a chunk outside the rules".to_owned());
         let aligned = offset.is_multiple_of(1024) && limit.is_multiple_of(1024);
         if !aligned || limit == 0 || limit > MAX_CHUNK || (offset % 0x10_0000) + u64::from(limit) > 0x10_0000 {
@@ -135,12 +259,12 @@ impl Account {
         };
         let dc = location.dc;
         let imports = self.authorize(dc).await?;
-        let answer = match self.call_in_turn(dc, &request).await {
+        let answer = match self.call_in_turn(dc, &request, ask).await {
             Err(CallFault::Banned(reason)) if dc != self.store.home_dc() => {
                 tracing::info!(account = %self.name, dc, %reason, "the data-centre forgot the authorization");
                 self.forget_authorization(dc, imports).await;
                 self.authorize(dc).await?;
-                match self.call_in_turn(dc, &request).await {
+                match self.call_in_turn(dc, &request, ask).await {
                     Err(CallFault::Banned(_)) => {
                         self.refuse(dc).await;
                         Err(CallFault::Unauthorized)
@@ -173,31 +297,36 @@ impl Account {
     }
 
     /// As [`Account::call`], for calls with large answers: no more of them under way than come back soon.
-    async fn call_in_turn<R: RemoteCall + Sync>(&self, dc: i32, request: &R) -> Result<Vec<u8>, CallFault> {
+    async fn call_in_turn<R: RemoteCall + Sync>(&self, dc: i32, request: &R, ask: &Ask) -> Result<Vec<u8>, CallFault> {
         self.obey_rest()?;
-        let slot = self.datacentre(dc).slot().await?;
+        let slot = self.datacentre(dc).slot(ask).await?;
         // Another call may have been told to wait meanwhile.
         self.obey_rest()?;
-        self.call_now(dc, request, Some(slot)).await
+        self.call_now(dc, request, Some((slot, ask))).await
     }
 
     async fn call_now<R: RemoteCall + Sync>(
         &self,
         dc: i32,
         request: &R,
-        slot: Option<Slot>,
+        turn: Option<(Slot, &Ask)>,
     ) -> Result<Vec<u8>, CallFault> {
         let started = Instant::now();
-        let answer = self.datacentre(dc).call(request, self.config.call_timeout, slot).await;
+        let (method, datacentre) = (method_id(request), self.datacentre(dc));
+        self.calls.count(method);
+        let answer = datacentre.call(request, self.config.call_timeout, turn).await;
         match &answer {
-            Err(CallFault::Flood { seconds, premium_exempt }) => self.told_to_rest(*seconds, *premium_exempt),
+            Err(CallFault::Flood { seconds, premium_exempt }) => {
+                self.told_to_rest(*seconds, *premium_exempt);
+                datacentre.flooded(started);
+            }
             Err(CallFault::Banned(reason)) if dc == self.store.home_dc() => self.revoked.say(&self.name, reason),
             _ => {}
         }
         tracing::debug!(
             account = %self.name,
             dc,
-            method = grammers_tl_types::name_for_id(method_id(request)),
+            method = grammers_tl_types::name_for_id(method),
             micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
             outcome = answer.as_ref().map_or_else(CallFault::kind, |_| "ok"),
             "call"
@@ -205,8 +334,23 @@ impl Account {
         answer
     }
 
-    /// Refuses a call while the account was told to wait: calling nevertheless makes Telegram's waits longer.
+    /// Obeys a wait that Telegram told whoever used the account before.
+    pub fn rest(&self, wait: Duration) {
+        if !wait.is_zero() {
+            self.told_to_rest(u32::try_from(wait.as_millis().div_ceil(1000)).unwrap_or(u32::MAX), false);
+        }
+    }
+
+    /// Ends its connections at once, for good, whoever still holds the account.
+    pub fn cut(&self) {
+        self.permission.withdraw();
+    }
+
+    /// Refuses a call without permission, and while the account was told to wait: calling nevertheless makes Telegram's waits longer.
     fn obey_rest(&self) -> Result<(), CallFault> {
+        if !self.permission.is_given() {
+            return Err(CallFault::Dropped("the account may not be used at the moment".to_owned()));
+        }
         let Some(rest) = *self.rest.lock() else { return Ok(()) };
         let left = rest.until.saturating_duration_since(Instant::now());
         if left.is_zero() {
@@ -241,9 +385,13 @@ impl Account {
                 config: Arc::clone(&self.config),
                 key_lock: Arc::default(),
                 revoked: Arc::clone(&self.revoked),
+                route: self.route.clone(),
                 changed: Arc::new(changed),
+                crowded: Arc::new(watch::Sender::new(Instant::now())),
+                tally: Arc::default(),
+                permission: self.permission.clone(),
             };
-            Arc::new(Datacentre::start(&owner, observe))
+            Arc::new(Datacentre::start(owner, observe))
         }))
     }
 }
@@ -251,65 +399,5 @@ impl Account {
 impl fmt::Debug for Account {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Account").field("name", &self.name).finish_non_exhaustive()
-    }
-}
-
-/// Every serialized call begins with its method's id.
-fn method_id<R: RemoteCall>(request: &R) -> u32 {
-    struct First([u8; 4], usize);
-    impl Extend<u8> for First {
-        fn extend<I: IntoIterator<Item = u8>>(&mut self, bytes: I) {
-            for byte in bytes {
-                let Some(place) = self.0.get_mut(self.1) else { break };
-                *place = byte;
-                self.1 += 1;
-            }
-        }
-    }
-    let mut first = First([0; 4], 0);
-    request.serialize(&mut first);
-    u32::from_le_bytes(first.0)
-}
-
-/// The bytes of an `upload.file` answer, without copying them: constructor, type and time are 12 bytes, then a TL string.
-fn file_bytes(answer: Vec<u8>, limit: u32) -> Result<Bytes, CallFault> {
-    let unexpected = || CallFault::unexpected("answer to a chunk");
-    let constructor = answer.first_chunk::<4>().map(|bytes| u32::from_le_bytes(*bytes)).ok_or_else(unexpected)?;
-    if constructor != types::upload::File::CONSTRUCTOR_ID {
-        return Err(unexpected());
-    }
-    let (start, length) = match answer.get(12..16).ok_or_else(unexpected)? {
-        [254, low, middle, high] => (16, usize::from(*low) | usize::from(*middle) << 8 | usize::from(*high) << 16),
-        [255, ..] => return Err(unexpected()),
-        [short, ..] => (13, usize::from(*short)),
-        [] => return Err(unexpected()),
-    };
-    let end = start + length;
-    if end > answer.len() || length > usize::try_from(limit).unwrap_or(usize::MAX) {
-        return Err(unexpected());
-    }
-    Ok(Bytes::from(answer).slice(start..end))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::file_bytes;
-    use grammers_tl_types::{Serializable, enums, types};
-
-    #[test]
-    fn chunk_answers_are_read_in_place() {
-        for length in [0_usize, 1, 3, 253, 254, 255, 1024, 524_288] {
-            let bytes: Vec<u8> = (0..length).map(|n| u8::try_from(n % 251).unwrap()).collect();
-            let file =
-                types::upload::File { r#type: enums::storage::FileType::FilePartial, mtime: 9, bytes: bytes.clone() };
-            let answer = enums::upload::File::File(file).to_bytes();
-            assert_eq!(file_bytes(answer.clone(), 524_288).unwrap(), bytes);
-            if length > 0 {
-                assert!(file_bytes(answer.clone(), u32::try_from(length).unwrap() - 1).is_err(), "more than asked for");
-            }
-            for cut in [0, 3, 4, 12, 13] {
-                assert!(file_bytes(answer[..cut].to_vec(), 524_288).is_err());
-            }
-        }
     }
 }

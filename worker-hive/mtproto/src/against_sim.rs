@@ -1,7 +1,7 @@
 //! Accounts against a simulated data-centre, where the inside must be reached to break it.
 
 use crate::{
-    Account, CallFault, ClientConfig, LocateFault, Location, MAX_CHUNK, MessageRef, SessionFolder, SessionSeed,
+    Account, Ask, CallFault, ClientConfig, LocateFault, Location, MAX_CHUNK, MessageRef, SessionFolder, SessionSeed,
 };
 use bytes::Bytes;
 use std::sync::Arc;
@@ -37,6 +37,7 @@ impl Rig {
         let seed = SessionSeed::parse(&seed.to_string()).unwrap();
         sessions.import(&seed).unwrap();
         let config = ClientConfig {
+            connections_min: 2,
             connections: 2,
             call_timeout: Duration::from_millis(1500),
             reconnect_first: Duration::from_millis(10),
@@ -59,7 +60,9 @@ impl Rig {
         (0..count)
             .map(|n| {
                 let (account, location) = (Arc::clone(&self.account), location.clone());
-                tokio::spawn(async move { account.get_chunk(&location, from + n * u64::from(limit), limit).await })
+                tokio::spawn(async move {
+                    account.get_chunk(&location, from + n * u64::from(limit), limit, &Ask::new(false)).await
+                })
             })
             .collect()
     }
@@ -68,7 +71,7 @@ impl Rig {
         // A call may meet the connection's end; the pool tries again, and so does this test, but not for long.
         let mut tries = 0;
         let bytes = loop {
-            match self.account.get_chunk(location, offset, limit).await {
+            match self.account.get_chunk(location, offset, limit, &Ask::new(false)).await {
                 Ok(bytes) => break bytes,
                 Err(CallFault::Dropped(_)) if tries < 50 => tries += 1,
                 Err(fault) => panic!("{fault}"),
@@ -103,10 +106,16 @@ async fn the_largest_chunk_and_all_rules_about_chunks_hold() {
     for (offset, limit) in [(0, 1024), (1024, 3072), (4096, 4096), (512 * 1024, MAX_CHUNK), (64 * 1024, 448 * 1024)] {
         rig.exact(&location, offset, limit).await;
     }
-    assert!(rig.account.get_chunk(&location, 8 << 20, 4096).await.unwrap().is_empty(), "past the end");
+    assert!(
+        rig.account.get_chunk(&location, 8 << 20, 4096, &Ask::new(false)).await.unwrap().is_empty(),
+        "past the end"
+    );
     let bad = [(0, 0), (1, 1024), (0, 1000), (0, MAX_CHUNK + 1024), (1_047_552, 2048)];
     for (offset, limit) in bad {
-        assert!(matches!(rig.account.get_chunk(&location, offset, limit).await, Err(CallFault::Other(_))));
+        assert!(matches!(
+            rig.account.get_chunk(&location, offset, limit, &Ask::new(false)).await,
+            Err(CallFault::Other(_))
+        ));
     }
     assert_eq!(rig.sim.counters().snapshot().calls("upload.getFile"), 6, "what is against the rules is not sent");
 }
@@ -118,7 +127,7 @@ async fn many_at_once_export_the_authorization_once_even_when_the_import_is_lost
     rig.sim.faults().add(Rule::on("auth.importAuthorization", Fault::Drop).when(When::Nth(1)));
     let calls = (0..8_u64).map(|n| {
         let (account, location) = (Arc::clone(&rig.account), location.clone());
-        tokio::spawn(async move { account.get_chunk(&location, n * 4096, 4096).await })
+        tokio::spawn(async move { account.get_chunk(&location, n * 4096, 4096, &Ask::new(false)).await })
     });
     for call in calls.collect::<Vec<_>>() {
         call.await.unwrap().unwrap();
@@ -136,7 +145,7 @@ async fn a_forgotten_authorization_is_carried_again_but_not_in_a_loop() {
     rig.sim.faults().clear();
     rig.sim.faults().add(Rule::on("upload.getFile", Fault::KeyUnregistered));
     for _ in 0..5 {
-        assert_eq!(rig.account.get_chunk(&location, 0, 4096).await, Err(CallFault::Unauthorized));
+        assert_eq!(rig.account.get_chunk(&location, 0, 4096, &Ask::new(false)).await, Err(CallFault::Unauthorized));
     }
     assert_eq!(rig.sim.counters().snapshot().calls("auth.exportAuthorization"), 3);
 }
@@ -244,10 +253,10 @@ async fn an_import_whose_answer_is_lost_is_believed() {
         let location = rig.account.locate(MESSAGE).await.unwrap();
         rig.sim.faults().add(Rule::on("auth.importAuthorization", Fault::Truncate).when(When::First(1)));
         rig.sim.faults().add(Rule::on("auth.importAuthorization", Fault::Drop).when(When::First(lost)));
-        let mut first = rig.account.get_chunk(&location, 0, 4096).await;
+        let mut first = rig.account.get_chunk(&location, 0, 4096, &Ask::new(false)).await;
         while matches!(first, Err(CallFault::Dropped(_) | CallFault::Timeout)) {
             tokio::time::sleep(Duration::from_millis(50)).await;
-            first = rig.account.get_chunk(&location, 0, 4096).await;
+            first = rig.account.get_chunk(&location, 0, 4096, &Ask::new(false)).await;
         }
         first.unwrap();
         assert_eq!(rig.calls("auth.exportAuthorization"), 1);
@@ -266,7 +275,7 @@ async fn trouble_with_one_chunk_hurts_no_other() {
     }
     let others = rig.ask(&location, 1 << 20, 2, 4096);
     for offset in [0, 4096, 0, 4096] {
-        let answer = rig.account.get_chunk(&location, offset, 4096).await;
+        let answer = rig.account.get_chunk(&location, offset, 4096, &Ask::new(false)).await;
         assert!(matches!(answer, Err(CallFault::Dropped(_))), "{answer:?}");
     }
     for other in others {
@@ -322,7 +331,8 @@ async fn a_silent_data_centre_keeps_nobody_past_the_deadline() {
     let location = rig.account.locate(MESSAGE).await.unwrap();
     rig.sim.set_reachability(4, Reachability::Silent);
     // A connect is given up after 8 s; the call has 1.5 s.
-    let answer = tokio::time::timeout(Duration::from_secs(5), rig.account.get_chunk(&location, 0, 4096)).await;
+    let answer =
+        tokio::time::timeout(Duration::from_secs(5), rig.account.get_chunk(&location, 0, 4096, &Ask::new(false))).await;
     assert_eq!(answer.unwrap(), Err(CallFault::Timeout));
     assert_eq!(rig.calls("auth.exportAuthorization"), 0);
 }

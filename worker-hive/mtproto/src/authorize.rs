@@ -10,6 +10,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::OwnedMutexGuard;
 use tokio::time::{Instant, timeout_at};
+use tracing::Instrument;
 
 /// Answers are not asked for again within this time after the data-centre took an authorization and still refused a call.
 const REFUSED_PAUSE: Duration = Duration::from_secs(60);
@@ -43,7 +44,7 @@ impl Account {
             return Err(fault.clone());
         }
         // On its own: were it to end with a viewer who leaves, each viewer who leaves would cost an export.
-        let carrying = tokio::spawn(carry(self.owned()?, datacentre, dc, gate));
+        let carrying = tokio::spawn(carry(self.owned()?, datacentre, dc, gate).in_current_span());
         match timeout_at(deadline, carrying).await {
             Ok(Ok(carried)) => carried,
             Ok(Err(_)) => Err(CallFault::Dropped("the task that carries the authorization ended".to_owned())),

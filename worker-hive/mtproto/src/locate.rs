@@ -9,6 +9,7 @@ use grammers_tl_types::{enums, functions, types};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, timeout};
+use tracing::Instrument;
 
 const DIALOGS_PAGE: i32 = 100;
 /// Bounds a sweep at 10,000 dialogs.
@@ -76,6 +77,10 @@ impl Account {
         if let Some(channel) = known() {
             return Ok(channel);
         }
+        // What a bot may do and what a user may do differ, and some origins of a session don't say what it is.
+        if self.store.info().user_id == 0 {
+            self.identify().await?;
+        }
         if self.store.info().bot {
             // A bot need not show an access hash of a channel it is a member of.
             let id = vec![types::InputChannel { channel_id, access_hash: 0 }.into()];
@@ -99,11 +104,12 @@ impl Account {
             _ => {}
         }
         let account = self.owned()?;
-        let sweeping = tokio::spawn(async move {
+        let sweeping = async move {
             let swept = account.read_dialogs().await;
             sweep.last = Some((Instant::now(), swept.clone()));
             swept
-        });
+        };
+        let sweeping = tokio::spawn(sweeping.in_current_span());
         sweeping.await.unwrap_or_else(|_| Err(CallFault::Dropped("the task that reads the dialogs ended".to_owned())))
     }
 

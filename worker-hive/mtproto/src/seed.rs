@@ -1,36 +1,33 @@
-//! The import format: one JSON file that carries an authorized session from one place to another.
-//!
-//! ```json
-//! { "account": "bot-1", "user_id": 7001, "bot": true, "home_dc": 2, "api_id": 1,
-//!   "dcs": [ { "id": 2, "ip": "127.0.0.1", "port": 4432 } ],
-//!   "auth_keys": { "2": "<512 hexadecimal digits>" } }
-//! ```
-//! `account` names the session's file: 1 to 64 characters of `[0-9A-Za-z_-]`. `dcs` and further keys are optional: an unnamed
-//! data-centre has Telegram's own address, an unnamed key is made when it is needed. The home data-centre's key must be there. Keys
-//! that aren't named here are ignored. A file may hold an array of such objects.
+//! An authorized session on its way into or out of a store.
 
-use serde::Deserialize;
-use std::collections::BTreeMap;
+use crate::rows::key_id;
+use crate::store::PeerRecord;
+use secrecy::zeroize::Zeroize;
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
-/// An authorized session, read from its import format.
+/// An authorized session. Holds everything that is needed to act as the account; its keys are wiped from memory when it is dropped.
 pub struct SessionSeed {
     /// Name of the session, unique within a store.
     pub account: String,
-    /// Telegram's id of the account.
+    /// Telegram's id of the account; 0 if unknown until the first connection.
     pub user_id: i64,
-    /// True for a bot.
+    /// True for a bot; false if unknown until the first connection.
     pub bot: bool,
+    /// True for a premium account; unknown until the first connection, unless a sign-in made the session.
+    pub premium: Option<bool>,
     /// Data-centre that the account lives in.
     pub home_dc: i32,
     /// Application id that the session was made with.
     pub api_id: i32,
     pub(crate) dcs: Vec<(i32, SocketAddr)>,
     pub(crate) auth_keys: Vec<(i32, [u8; 256])>,
+    /// Besides the home: where the key named above is signed in too.
+    pub(crate) authorized_dcs: Vec<i32>,
+    pub(crate) peers: Vec<(i64, PeerRecord)>,
 }
 
-/// The text is no session in the import format.
+/// The session is none that a store can hold.
 #[derive(Debug, thiserror::Error)]
 pub enum SeedError {
     /// Not JSON of the format's shape. Line and column only: the text around is secret.
@@ -53,77 +50,107 @@ pub enum SeedError {
     },
 }
 
-#[derive(Deserialize)]
-struct Raw {
-    account: String,
-    user_id: i64,
-    #[serde(default)]
-    bot: bool,
-    home_dc: i32,
-    api_id: i32,
-    #[serde(default)]
-    dcs: Vec<RawDc>,
-    auth_keys: BTreeMap<i32, String>,
-}
-
-#[derive(Deserialize)]
-struct RawDc {
-    id: i32,
-    ip: IpAddr,
-    port: u16,
-}
-
 impl SessionSeed {
-    /// Reads the JSON text of one session.
-    ///
-    /// # Errors
-    /// [`SeedError`], which never quotes the text.
-    pub fn parse(text: &str) -> Result<Self, SeedError> {
-        serde_json::from_str(text).map_err(|error| json_error(&error)).and_then(Self::check)
+    /// What a sign-in gives: a name to be replaced, and the key of the account's home.
+    pub(crate) fn signed_in(user_id: i64, bot: bool, home_dc: i32, api_id: i32, key: [u8; 256]) -> Self {
+        let account = format!("{}-{user_id}", if bot { "bot" } else { "user" });
+        let (dcs, authorized_dcs, peers) = (Vec::new(), Vec::new(), Vec::new());
+        let auth_keys = vec![(home_dc, key)];
+        Self { account, user_id, bot, premium: None, home_dc, api_id, dcs, auth_keys, authorized_dcs, peers }
     }
 
-    /// Reads the JSON text of one session, or of an array of sessions.
+    /// A session that another client signed in: its home, the key there, and the application it was made with. Who the account is
+    /// may be told by [`SessionSeed::with_identity`]; else it is learnt at the first connection.
     ///
     /// # Errors
-    /// [`SeedError`], which never quotes the text.
-    pub fn parse_all(text: &str) -> Result<Vec<Self>, SeedError> {
-        if !text.trim_start().starts_with('[') {
-            return Self::parse(text).map(|seed| vec![seed]);
-        }
-        let raw: Vec<Raw> = serde_json::from_str(text).map_err(|error| json_error(&error))?;
-        raw.into_iter().map(Self::check).collect()
+    /// [`SeedError::Field`] for a name that can't be a file's (1 to 64 characters of `[0-9A-Za-z_-]`), or numbers that aren't positive.
+    pub fn carried(account: &str, home_dc: i32, key: [u8; 256], api_id: i32) -> Result<Self, SeedError> {
+        let mut seed = Self::signed_in(0, false, home_dc, api_id, key);
+        account.clone_into(&mut seed.account);
+        seed.check()
     }
 
-    fn check(raw: Raw) -> Result<Self, SeedError> {
-        if !is_account_name(&raw.account) {
-            return Err(field("account", "must be 1 to 64 characters of [0-9A-Za-z_-]"));
+    /// The same with who the account is.
+    #[must_use]
+    pub fn with_identity(mut self, user_id: i64, bot: bool) -> Self {
+        (self.user_id, self.bot) = (user_id, bot);
+        self
+    }
+
+    /// The same with where a data-centre is, instead of Telegram's own address.
+    #[must_use]
+    pub fn with_address(mut self, dc: i32, address: SocketAddr) -> Self {
+        self.dcs.push((dc, address));
+        self
+    }
+
+    /// The same with the access hash of a peer, by its bot-API id.
+    #[must_use]
+    pub fn with_peer(mut self, id: i64, access_hash: i64) -> Self {
+        self.peers.push((id, PeerRecord { access_hash: Some(access_hash), ..PeerRecord::default() }));
+        self
+    }
+
+    /// The home data-centre's key. Don't print it.
+    #[must_use]
+    pub fn home_key(&self) -> Option<&[u8; 256]> {
+        self.auth_keys.iter().find(|(dc, _)| *dc == self.home_dc).map(|(_, key)| key)
+    }
+
+    /// Where the home data-centre is, if that isn't Telegram's own address; IPv4 first.
+    #[must_use]
+    pub fn home_address(&self) -> Option<SocketAddr> {
+        let mut known: Vec<_> = self.dcs.iter().filter(|(dc, _)| *dc == self.home_dc).map(|(_, at)| *at).collect();
+        known.sort_by_key(SocketAddr::is_ipv6);
+        known.first().copied()
+    }
+
+    /// Peers with their access hashes, by bot-API id.
+    pub fn peers(&self) -> impl Iterator<Item = (i64, i64)> + '_ {
+        self.peers.iter().filter_map(|(id, peer)| Some((*id, peer.access_hash?)))
+    }
+
+    /// Telegram's number of the home data-centre's key, as in [`AccountInfo::key_id`](crate::AccountInfo::key_id).
+    #[must_use]
+    pub fn key_id(&self) -> i64 {
+        self.home_key().map_or(0, key_id)
+    }
+
+    /// Checks what must hold of every session that comes in: its name, positive numbers, a key for its home.
+    ///
+    /// # Errors
+    /// [`SeedError::Field`].
+    pub fn check(self) -> Result<Self, SeedError> {
+        let field = |field, problem| Err(SeedError::Field { field, problem });
+        if !is_account_name(&self.account) {
+            return field("account", "must be 1 to 64 characters of [0-9A-Za-z_-]");
         }
-        if raw.user_id <= 0 {
-            return Err(field("user_id", "must be positive"));
+        if self.user_id < 0 {
+            return field("user_id", "must be positive, or 0 if it is not known");
         }
-        if raw.home_dc <= 0 || raw.dcs.iter().any(|dc| dc.id <= 0) || raw.auth_keys.keys().any(|id| *id <= 0) {
-            return Err(field("home_dc", "and every data-centre id must be positive"));
+        if self.api_id <= 0 {
+            return field("api_id", "must be positive");
         }
-        if raw.dcs.iter().any(|dc| dc.port == 0) {
-            return Err(field("dcs", "has a port of 0"));
+        let mut named = self.dcs.iter().map(|dc| dc.0).chain(self.auth_keys.iter().map(|key| key.0));
+        if self.home_dc <= 0 || named.any(|id| id <= 0) {
+            return field("home_dc", "and every data-centre id must be positive");
         }
-        let auth_keys = raw
-            .auth_keys
-            .iter()
-            .map(|(id, hex)| Ok((*id, key(hex).ok_or(field("auth_keys", "must hold 512 hexadecimal digits each"))?)))
-            .collect::<Result<Vec<_>, SeedError>>()?;
-        if !raw.auth_keys.contains_key(&raw.home_dc) {
-            return Err(field("auth_keys", "lacks the key of the home data-centre"));
+        if self.dcs.iter().any(|(_, address)| address.port() == 0) {
+            return field("dcs", "has a port of 0");
         }
-        Ok(Self {
-            account: raw.account,
-            user_id: raw.user_id,
-            bot: raw.bot,
-            home_dc: raw.home_dc,
-            api_id: raw.api_id,
-            dcs: raw.dcs.iter().map(|dc| (dc.id, SocketAddr::new(dc.ip, dc.port))).collect(),
-            auth_keys,
-        })
+        if self.home_key().is_none() {
+            return field("auth_keys", "lacks the key of the home data-centre");
+        }
+        if self.authorized_dcs.iter().any(|dc| !self.auth_keys.iter().any(|(known, _)| known == dc)) {
+            return field("authorized_dcs", "names a data-centre without a key");
+        }
+        Ok(self)
+    }
+}
+
+impl Drop for SessionSeed {
+    fn drop(&mut self) {
+        self.auth_keys.iter_mut().for_each(|(_, key)| key.zeroize());
     }
 }
 
@@ -139,85 +166,8 @@ impl fmt::Debug for SessionSeed {
     }
 }
 
-fn json_error(error: &serde_json::Error) -> SeedError {
-    SeedError::Json {
-        line: error.line(),
-        column: error.column(),
-        category: match error.classify() {
-            serde_json::error::Category::Data => "a field is missing or of the wrong kind",
-            serde_json::error::Category::Eof => "it ends too early",
-            serde_json::error::Category::Syntax | serde_json::error::Category::Io => "it is not JSON",
-        },
-    }
-}
-
-/// True for a name that may become a file name.
-pub(crate) fn is_account_name(name: &str) -> bool {
+/// True for a name that may become a file name: 1 to 64 characters of `[0-9A-Za-z_-]`.
+#[must_use]
+pub fn is_account_name(name: &str) -> bool {
     (1..=64).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
-}
-
-fn field(field: &'static str, problem: &'static str) -> SeedError {
-    SeedError::Field { field, problem }
-}
-
-fn key(hex: &str) -> Option<[u8; 256]> {
-    let digits = hex.as_bytes();
-    if digits.len() != 512 {
-        return None;
-    }
-    let mut key = [0; 256];
-    for (byte, pair) in key.iter_mut().zip(digits.chunks_exact(2)) {
-        let high = char::from(pair[0]).to_digit(16)?;
-        let low = char::from(pair[1]).to_digit(16)?;
-        *byte = u8::try_from(high * 16 + low).ok()?;
-    }
-    Some(key)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::SessionSeed;
-
-    fn seed(account: &str, home: i32, hex: &str) -> String {
-        format!(
-            r#"{{"account":"{account}","user_id":7,"bot":true,"home_dc":{home},"api_id":1,"extra":0,
-                "dcs":[{{"id":2,"ip":"127.0.0.1","port":443}}],"auth_keys":{{"2":"{hex}"}}}}"#
-        )
-    }
-
-    #[test]
-    fn reads_the_documented_format() {
-        let seed = SessionSeed::parse(&seed("bot-1", 2, &"0f".repeat(256))).unwrap();
-        assert_eq!(
-            (seed.account.as_str(), seed.user_id, seed.bot, seed.home_dc, seed.api_id),
-            ("bot-1", 7, true, 2, 1)
-        );
-        assert_eq!(seed.auth_keys, vec![(2, [0x0f; 256])]);
-        assert_eq!(seed.dcs, vec![(2, "127.0.0.1:443".parse().unwrap())]);
-    }
-
-    #[test]
-    fn refuses_what_can_not_be_and_never_quotes_a_key() {
-        let secret = "ab".repeat(255);
-        for text in [
-            seed("../x", 2, &"00".repeat(256)),
-            seed("a", 3, &"00".repeat(256)),
-            seed("a", 2, &secret),
-            seed("a", 2, &"zz".repeat(256)),
-            seed("a", -2, &"00".repeat(256)),
-            format!("{{\"auth_keys\":\"{secret}\"}}"),
-            "{".to_owned(),
-        ] {
-            let error = SessionSeed::parse(&text).unwrap_err();
-            assert!(!format!("{error} {error:?}").contains("abab"), "{error}");
-        }
-    }
-
-    #[test]
-    fn a_file_may_hold_several() {
-        let one = seed("a", 2, &"00".repeat(256));
-        assert_eq!(SessionSeed::parse_all(&one).unwrap().len(), 1);
-        assert_eq!(SessionSeed::parse_all(&format!(" [{one},{one}]")).unwrap().len(), 2);
-        assert!(SessionSeed::parse_all(&format!("[{one}")).is_err());
-    }
 }

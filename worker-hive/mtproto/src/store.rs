@@ -1,9 +1,13 @@
 //! One account's memory: read whole at the start, written through to its file as it changes.
 
+use crate::key::StoreKey;
+use crate::rows::{self, load, write_dc, write_peer};
 use crate::schema::{self, StoreError};
+use crate::seal::Seal;
 use crate::seed::SessionSeed;
+use crate::setting::Setting;
 use parking_lot::Mutex;
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, TransactionBehavior, params};
 use std::collections::{BTreeMap, HashMap};
 use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::path::Path;
@@ -32,9 +36,9 @@ pub(crate) struct PeerRecord {
 pub struct AccountInfo {
     /// The session's name in its store.
     pub account: String,
-    /// Telegram's id of the account.
+    /// Telegram's id of the account; 0 while it is unknown, before the first connection of a session whose origin didn't say.
     pub user_id: i64,
-    /// True for a bot.
+    /// True for a bot; false while it is unknown.
     pub bot: bool,
     /// As Telegram last said; unknown before the first connection.
     pub premium: Option<bool>,
@@ -46,28 +50,44 @@ pub struct AccountInfo {
     pub authorized_dcs: Vec<i32>,
     /// Peers whose access hash is known.
     pub peers: usize,
+    /// The operator took the session out of service, as the file said when it was opened.
+    pub disabled: bool,
+    /// The file's secrets are encrypted.
+    pub encrypted: bool,
+    /// Telegram's number of the home data-centre's key, which is no secret. What must not be in use in two places at once is this key.
+    pub key_id: i64,
 }
 
-struct Memory {
-    info: AccountInfo,
-    dcs: BTreeMap<i32, DcRecord>,
-    peers: HashMap<i64, PeerRecord>,
+/// What the file holds, but for its settings.
+pub(crate) struct Memory {
+    pub(crate) info: AccountInfo,
+    pub(crate) dcs: BTreeMap<i32, DcRecord>,
+    pub(crate) peers: HashMap<i64, PeerRecord>,
 }
 
 /// One account's session file. Reads come from memory; a write returns once SQLite has it.
 pub(crate) struct AccountStore {
     memory: Arc<Mutex<Memory>>,
     file: Arc<Mutex<Option<Connection>>>,
+    seal: Arc<Option<Seal>>,
+    settings: BTreeMap<&'static str, String>,
 }
 
 impl AccountStore {
-    pub(crate) fn create(path: &Path, seed: &SessionSeed) -> Result<(), StoreError> {
+    pub(crate) fn create(path: &Path, seed: &SessionSeed, key: Option<&StoreKey>) -> Result<(), StoreError> {
         let mut connection = schema::create(path)?;
         let transaction = connection.transaction()?;
         transaction.execute(
-            "INSERT INTO account (one, user_id, bot, api_id, home_dc) VALUES (1, ?1, ?2, ?3, ?4)",
-            params![seed.user_id, seed.bot, seed.api_id, seed.home_dc],
+            "INSERT INTO account (one, user_id, bot, premium, api_id, home_dc) VALUES (1, ?1, ?2, ?3, ?4, ?5)",
+            params![seed.user_id, seed.bot, seed.premium, seed.api_id, seed.home_dc],
         )?;
+        let seal = key.map(|key| Seal::new(key, rand::random()));
+        if let Some(seal) = &seal {
+            transaction.execute(
+                "INSERT INTO seal (one, file, proof, scrubbed) VALUES (1, ?1, ?2, 1)",
+                params![seal.file(), seal.proof()],
+            )?;
+        }
         let mut dcs: BTreeMap<i32, DcRecord> = BTreeMap::new();
         for (id, address) in &seed.dcs {
             let record = dcs.entry(*id).or_default();
@@ -79,19 +99,78 @@ impl AccountStore {
         for (id, key) in &seed.auth_keys {
             dcs.entry(*id).or_default().auth_key = Some(*key);
         }
-        dcs.entry(seed.home_dc).or_default().authorized = true;
+        for id in seed.authorized_dcs.iter().chain([&seed.home_dc]) {
+            dcs.entry(*id).or_default().authorized = true;
+        }
         for (id, record) in &dcs {
-            write_dc(&transaction, *id, record)?;
+            write_dc(&transaction, seal.as_ref(), *id, record)?;
+        }
+        for (id, peer) in &seed.peers {
+            write_peer(&transaction, seal.as_ref(), *id, *peer)?;
         }
         transaction.commit()?;
         connection.close().map_err(|(_, error)| error)?;
         Ok(())
     }
 
-    pub(crate) fn open(path: &Path, account: &str) -> Result<Self, StoreError> {
+    /// Opens a session to run it. With a key, a plain file is encrypted first: so nobody else may be running the session.
+    pub(crate) fn open(path: &Path, account: &str, key: Option<&StoreKey>) -> Result<Self, StoreError> {
+        let mut connection = schema::open(path)?;
+        let seal = match (rows::seal_of(&connection, key)?, key) {
+            (None, Some(key)) => Some(rows::reseal(&mut connection, None, key)?),
+            (seal, _) => seal,
+        };
+        if let Err(error) = rows::scrub(&connection) {
+            // Done again at the next opening; the session itself is fine.
+            tracing::warn!(account, %error, "can't overwrite what was in the session file before its encryption");
+        }
+        Self::read(connection, account, seal)
+    }
+
+    /// Opens a session to look at it, as it is: somebody else may be running it.
+    pub(crate) fn peek(path: &Path, account: &str, key: Option<&StoreKey>) -> Result<Self, StoreError> {
         let connection = schema::open(path)?;
-        let memory = load(&connection, account)?;
-        Ok(Self { memory: Arc::new(Mutex::new(memory)), file: Arc::new(Mutex::new(Some(connection))) })
+        let seal = rows::seal_of(&connection, key)?;
+        Self::read(connection, account, seal)
+    }
+
+    fn read(connection: Connection, account: &str, seal: Option<Seal>) -> Result<Self, StoreError> {
+        let memory = load(&connection, seal.as_ref(), account)?;
+        let mut settings = BTreeMap::new();
+        for setting in Setting::ALL {
+            if let Some(value) = rows::read_setting(&connection, seal.as_ref(), setting.name())? {
+                settings.insert(setting.name(), value);
+            }
+        }
+        Ok(Self {
+            memory: Arc::new(Mutex::new(memory)),
+            file: Arc::new(Mutex::new(Some(connection))),
+            seal: Arc::new(seal),
+            settings,
+        })
+    }
+
+    /// What the operator set, as of the opening; [`SessionFolder::setting`](crate::SessionFolder::setting) tells what was set since.
+    pub(crate) fn setting(&self, setting: Setting) -> Option<String> {
+        self.settings.get(setting.name()).cloned()
+    }
+
+    /// Everything that makes the session, to be taken elsewhere.
+    pub(crate) fn seed(&self) -> SessionSeed {
+        let memory = self.memory.lock();
+        let info = &memory.info;
+        let mut seed = SessionSeed::signed_in(info.user_id, info.bot, info.home_dc, info.api_id, [0; 256]);
+        seed.account.clone_from(&info.account);
+        seed.auth_keys = memory.dcs.iter().filter_map(|(id, dc)| Some((*id, dc.auth_key?))).collect();
+        seed.authorized_dcs = memory.dcs.iter().filter(|(_, dc)| dc.authorized).map(|(id, _)| *id).collect();
+        seed.authorized_dcs.retain(|id| *id != info.home_dc);
+        for (id, dc) in &memory.dcs {
+            let addresses = dc.ipv4.map(SocketAddr::V4).into_iter().chain(dc.ipv6.map(SocketAddr::V6));
+            seed.dcs.extend(addresses.map(|address| (*id, address)));
+        }
+        seed.peers = memory.peers.iter().map(|(id, peer)| (*id, *peer)).collect();
+        seed.peers.sort_by_key(|(id, _)| *id);
+        seed
     }
 
     pub(crate) fn info(&self) -> AccountInfo {
@@ -100,6 +179,10 @@ impl AccountStore {
         info.authorized_dcs = memory.dcs.iter().filter(|(_, dc)| dc.authorized).map(|(id, _)| *id).collect();
         info.peers = memory.peers.values().filter(|peer| peer.access_hash.is_some()).count();
         info
+    }
+
+    pub(crate) fn is_bot(&self) -> bool {
+        self.memory.lock().info.bot
     }
 
     pub(crate) fn is_premium(&self) -> bool {
@@ -157,10 +240,10 @@ impl AccountStore {
 
     /// Writes what memory holds at the time of writing, so that two writers can't leave the older state on disk.
     async fn persist_dc(&self, id: i32) -> Result<(), StoreError> {
-        let memory = Arc::clone(&self.memory);
+        let (memory, seal) = (Arc::clone(&self.memory), Arc::clone(&self.seal));
         self.write(move |file| {
             let record = memory.lock().dcs.get(&id).cloned().unwrap_or_default();
-            write_dc(file, id, &record)
+            write_dc(file, seal.as_ref().as_ref(), id, &record)
         })
         .await
     }
@@ -168,11 +251,6 @@ impl AccountStore {
     pub(crate) async fn set_authorized(&self, id: i32, authorized: bool) -> Result<(), StoreError> {
         self.memory.lock().dcs.entry(id).or_default().authorized = authorized;
         self.persist_dc(id).await
-    }
-
-    pub(crate) async fn set_home_dc(&self, id: i32) -> Result<(), StoreError> {
-        self.memory.lock().info.home_dc = id;
-        self.write(move |file| file.execute("UPDATE account SET home_dc = ?1", [id]).map(drop)).await
     }
 
     pub(crate) async fn set_identity(&self, user_id: i64, bot: bool, premium: bool) -> Result<(), StoreError> {
@@ -214,9 +292,11 @@ impl AccountStore {
         if changed.is_empty() {
             return Ok(());
         }
+        let seal = Arc::clone(&self.seal);
         self.write(move |file| {
             file.execute_batch("BEGIN")?;
-            let written = changed.iter().try_for_each(|(id, peer)| write_peer(file, *id, *peer));
+            let write = |(id, peer): &(i64, PeerRecord)| write_peer(file, seal.as_ref().as_ref(), *id, *peer);
+            let written = changed.iter().try_for_each(write);
             file.execute_batch(if written.is_ok() { "COMMIT" } else { "ROLLBACK" })?;
             written
         })
@@ -252,63 +332,24 @@ impl AccountStore {
     }
 }
 
-fn write_dc(file: &Connection, id: i32, record: &DcRecord) -> rusqlite::Result<()> {
-    file.execute(
-        "INSERT INTO datacentre (id, ipv4, ipv6, auth_key, authorized) VALUES (?1, ?2, ?3, ?4, ?5)
-         ON CONFLICT (id) DO UPDATE SET ipv4 = ?2, ipv6 = ?3, auth_key = ?4, authorized = ?5",
-        params![
-            id,
-            record.ipv4.map(|address| address.to_string()),
-            record.ipv6.map(|address| address.to_string()),
-            record.auth_key.as_ref().map(|key| &key[..]),
-            record.authorized
-        ],
-    )
-    .map(drop)
+/// Reads who a session is.
+pub(crate) fn describe(path: &Path, account: &str, key: Option<&StoreKey>) -> Result<AccountInfo, StoreError> {
+    let connection = schema::open(path)?;
+    let seal = rows::seal_of(&connection, key)?;
+    rows::info(&connection, seal.as_ref(), account)
 }
 
-fn write_peer(file: &Connection, id: i64, peer: PeerRecord) -> rusqlite::Result<()> {
-    file.execute(
-        "INSERT OR REPLACE INTO peer (id, access_hash, bot, is_self, channel_kind) VALUES (?1, ?2, ?3, ?4, ?5)",
-        params![id, peer.access_hash, peer.bot, peer.is_self, peer.channel_kind],
-    )
-    .map(drop)
-}
-
-fn load(file: &Connection, account: &str) -> Result<Memory, StoreError> {
-    let info = file.query_row("SELECT user_id, bot, premium, api_id, home_dc FROM account", [], |row| {
-        Ok(AccountInfo {
-            account: account.to_owned(),
-            user_id: row.get(0)?,
-            bot: row.get(1)?,
-            premium: row.get(2)?,
-            api_id: row.get(3)?,
-            home_dc: row.get(4)?,
-            authorized_dcs: Vec::new(),
-            peers: 0,
-        })
-    })?;
-    let mut dcs = BTreeMap::new();
-    let mut statement = file.prepare("SELECT id, ipv4, ipv6, auth_key, authorized FROM datacentre")?;
-    let mut rows = statement.query([])?;
-    while let Some(row) = rows.next()? {
-        let address = |column| -> Result<Option<SocketAddr>, StoreError> {
-            let text: Option<String> = row.get(column)?;
-            text.map(|text| text.parse().map_err(|_| StoreError::Damaged("an address"))).transpose()
-        };
-        let ipv4 = address(1)?.and_then(|a| if let SocketAddr::V4(a) = a { Some(a) } else { None });
-        let ipv6 = address(2)?.and_then(|a| if let SocketAddr::V6(a) = a { Some(a) } else { None });
-        let key: Option<Vec<u8>> = row.get(3)?;
-        let auth_key = key.map(|key| key.try_into().map_err(|_| StoreError::Damaged("a key's length"))).transpose()?;
-        dcs.insert(row.get(0)?, DcRecord { ipv4, ipv6, auth_key, authorized: row.get(4)? });
-    }
-    let mut peers = HashMap::new();
-    let mut statement = file.prepare("SELECT id, access_hash, bot, is_self, channel_kind FROM peer")?;
-    let mut rows = statement.query([])?;
-    while let Some(row) = rows.next()? {
-        let peer =
-            PeerRecord { access_hash: row.get(1)?, bot: row.get(2)?, is_self: row.get(3)?, channel_kind: row.get(4)? };
-        peers.insert(row.get(0)?, peer);
-    }
-    Ok(Memory { info, dcs, peers })
+/// Reads or writes one setting, with nothing of the session in memory.
+pub(crate) fn with_settings<T>(
+    path: &Path,
+    key: Option<&StoreKey>,
+    work: impl FnOnce(&Connection, Option<&Seal>) -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    let mut connection = schema::open(path)?;
+    // Whether the file is encrypted must not change in between.
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let seal = rows::seal_of(&transaction, key)?;
+    let done = work(&transaction, seal.as_ref())?;
+    transaction.commit()?;
+    Ok(done)
 }

@@ -1,22 +1,23 @@
 //! The bytes of a range, in order, as they arrive.
 
 use crate::fault::PoolFault;
-use crate::fetch::{Fetched, Transfer};
+use crate::fetch::{Fetched, Order, Transfer};
+use crate::hedge::Front;
+use crate::places::Lease;
 use crate::plan::Plan;
-use crate::pool::Inner;
-use crate::session::Lease;
+use crate::pool::{Inner, Opened};
 use crate::source::Source;
 use crate::window::Window;
 use bytes::Bytes;
 use futures_core::Stream;
-use mtproto::{Identity, MessageRef};
+use mtproto::{Location, MessageRef};
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument;
@@ -24,11 +25,15 @@ use tracing::Instrument;
 /// Yields exactly the range or ends with an error; never ends early without one. Dropping it cancels what is under way.
 ///
 /// A window of chunks is under way or waiting at any time; memory is bounded by it.
-pub struct Body<S> {
+pub struct Body<S: Source> {
     transfer: Arc<Transfer<S>>,
     plan: std::iter::Peekable<Plan>,
     window: Window,
     slots: VecDeque<Slot>,
+    /// Chunks asked for so far.
+    asked: u64,
+    /// How many that were at the last setback: trouble of those is the same trouble.
+    asked_at_setback: u64,
     /// The reader has been waiting for the next chunk already.
     waiting: bool,
     /// The first chunk's deadline, until it is asked for: what the lookup took is not given again.
@@ -39,6 +44,9 @@ pub struct Body<S> {
 
 struct Slot {
     task: AbortOnDropHandle<Result<Fetched, PoolFault>>,
+    number: u64,
+    /// Told once when the reader waits for this chunk.
+    front: Option<oneshot::Sender<()>>,
     /// A stream's next chunk needs none, so that each gets on however many there are.
     _buffer: Option<OwnedSemaphorePermit>,
 }
@@ -47,23 +55,25 @@ impl<S: Source> Body<S> {
     pub(crate) fn new(
         pool: Arc<Inner<S>>,
         message: MessageRef,
-        identity: Identity,
+        location: &Location,
         lease: Arc<Lease<S>>,
         range: Range<u64>,
         first_by: Instant,
     ) -> Self {
-        let config = &pool.config;
+        let (config, identity) = (&pool.config, location.identity);
         let plan = Plan::new(range.start, range.end.min(identity.size()), config.chunk, config.first_chunk);
         let window = Window::new(config.window_start, config.window_max);
         Self {
             plan: plan.peekable(),
             window,
             slots: VecDeque::new(),
+            asked: 0,
+            asked_at_setback: 0,
             waiting: false,
             first_by: Some(first_by),
             primed: None,
             ended: range.end > identity.size(),
-            transfer: Arc::new(Transfer::new(pool, message, identity, lease)),
+            transfer: Arc::new(Transfer::new(pool, message, identity, location.dc, lease)),
         }
     }
 
@@ -84,6 +94,15 @@ impl<S: Source> Body<S> {
         }
     }
 
+    /// Opens the message that will be read after this body: on the session that this one is read from, in its place among that
+    /// session's streams, if the session can see the message; else as [`crate::Pool::open`] does. The body goes on meanwhile.
+    ///
+    /// # Errors
+    /// The future's, as [`crate::Pool::open`]'s.
+    pub fn open_next(&self, message: MessageRef) -> impl Future<Output = Result<Opened<S>, PoolFault>> + Send + use<S> {
+        Arc::clone(&self.transfer.pool).open_beside(message, self.transfer.lease())
+    }
+
     fn top_up(&mut self) {
         while self.slots.len() < self.window.size() && self.plan.peek().is_some() {
             let buffer = match self.slots.is_empty() {
@@ -94,9 +113,14 @@ impl<S: Source> Body<S> {
                 },
             };
             let Some(chunk) = self.plan.next() else { return };
-            let by = self.first_by.take().unwrap_or_else(|| Instant::now() + self.transfer.pool.config.deadline);
-            let fetch = Arc::clone(&self.transfer).fetch(chunk, by).in_current_span();
-            self.slots.push_back(Slot { task: AbortOnDropHandle::new(tokio::spawn(fetch)), _buffer: buffer });
+            let first_by = self.first_by.take();
+            let deadline = first_by.unwrap_or_else(|| Instant::now() + self.transfer.pool.config.deadline);
+            let (front, reached) = oneshot::channel();
+            let order = Order { chunk, urgent: first_by.is_some(), front: Front::new(reached), deadline };
+            let fetch = Arc::clone(&self.transfer).fetch(order).in_current_span();
+            let task = AbortOnDropHandle::new(tokio::spawn(fetch));
+            self.slots.push_back(Slot { task, number: self.asked, front: Some(front), _buffer: buffer });
+            self.asked += 1;
         }
     }
 
@@ -112,22 +136,27 @@ impl<S: Source> Body<S> {
         let result = match Pin::new(&mut front.task).poll(cx) {
             Poll::Ready(result) => result,
             Poll::Pending => {
-                if !self.waiting {
-                    self.waiting = true;
-                    self.window.starved();
-                    self.top_up();
+                self.waiting = true;
+                if let Some(front) = front.front.take() {
+                    let _ = front.send(());
                 }
                 return Poll::Pending;
             }
         };
-        self.slots.pop_front();
+        let number = self.slots.pop_front().map_or(0, |slot| slot.number);
         let fetched = result.unwrap_or_else(|_| Err(PoolFault::Reset("a chunk's task died".to_owned())));
         match fetched {
             Ok(fetched) => {
+                let all_here = !self.slots.is_empty() && self.slots.iter().all(|slot| slot.task.is_finished());
                 if fetched.troubled {
-                    self.window.setback();
-                } else if !self.waiting && self.slots.iter().all(|slot| slot.task.is_finished()) {
+                    if number >= self.asked_at_setback {
+                        self.asked_at_setback = self.asked;
+                        self.window.setback();
+                    }
+                } else if !self.waiting && all_here {
                     self.window.idle();
+                } else {
+                    self.window.delivered(fetched.bytes.len(), self.waiting || !all_here, Instant::now());
                 }
                 self.waiting = false;
                 self.top_up();

@@ -1,29 +1,47 @@
 //! One chunk's way from whichever session gives it.
 
+use crate::budget::Budget;
 use crate::fault::PoolFault;
+use crate::hedge::Front;
 use crate::locations::Freshness;
+use crate::places::{Lease, Wish};
 use crate::plan::Chunk;
 use crate::pool::Inner;
-use crate::search::Search;
-use crate::session::Lease;
+use crate::search::{Search, Step};
 use crate::source::Source;
 use bytes::Bytes;
 use mtproto::{CallFault, Identity, LocateFault, MessageRef};
 use parking_lot::Mutex;
 use std::sync::Arc;
-use tokio::time::{Instant, timeout_at};
+use std::sync::atomic::{AtomicI32, Ordering};
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, sleep, timeout_at};
 
 /// Moves from data-centre to data-centre, and new references, that one chunk may cause before it counts as refused.
 const DETOURS: u32 = 3;
 
 /// What the chunks of one stream share.
-pub(crate) struct Transfer<S> {
+pub(crate) struct Transfer<S: Source> {
     pub(crate) pool: Arc<Inner<S>>,
     pub(crate) message: MessageRef,
     /// The bytes that the reader was promised. Any other document under the message ends the stream.
     pub(crate) identity: Identity,
     /// The session that the next chunk is asked of.
     lease: Mutex<Arc<Lease<S>>>,
+    /// Held by the one chunk that looks for another session: the rest follow it, rather than take a place each.
+    moving: Semaphore,
+    retries: Mutex<Budget>,
+    dc: AtomicI32,
+}
+
+/// A chunk to fetch, and who waits for it.
+pub(crate) struct Order {
+    pub(crate) chunk: Chunk,
+    /// The reader has nothing yet.
+    pub(crate) urgent: bool,
+    pub(crate) front: Front,
+    /// By when there are bytes, or a reason.
+    pub(crate) deadline: Instant,
 }
 
 /// A chunk's bytes, and whether getting them took more than one try.
@@ -33,14 +51,33 @@ pub(crate) struct Fetched {
 }
 
 impl<S: Source> Transfer<S> {
-    pub(crate) fn new(pool: Arc<Inner<S>>, message: MessageRef, identity: Identity, lease: Arc<Lease<S>>) -> Self {
-        Self { pool, message, identity, lease: Mutex::new(lease) }
+    pub(crate) fn new(
+        pool: Arc<Inner<S>>,
+        message: MessageRef,
+        identity: Identity,
+        dc: i32,
+        lease: Arc<Lease<S>>,
+    ) -> Self {
+        Self {
+            pool,
+            message,
+            identity,
+            lease: Mutex::new(lease),
+            moving: Semaphore::new(1),
+            retries: Mutex::new(Budget::new(0.5, 2.0, 8.0)),
+            dc: AtomicI32::new(dc),
+        }
+    }
+
+    /// The hold on the session that the next chunk is asked of.
+    pub(crate) fn lease(&self) -> Arc<Lease<S>> {
+        Arc::clone(&self.lease.lock())
     }
 
     /// The chunk, or why there is none by the deadline.
-    pub(crate) async fn fetch(self: Arc<Self>, chunk: Chunk, deadline: Instant) -> Result<Fetched, PoolFault> {
-        let search = Search::new(&self.pool, self.message, self.pool.config.streams_per_session, deadline);
-        match timeout_at(deadline, self.fetch_from(search, chunk)).await {
+    pub(crate) async fn fetch(self: Arc<Self>, order: Order) -> Result<Fetched, PoolFault> {
+        let deadline = order.deadline;
+        match timeout_at(deadline, self.fetch_by(order)).await {
             // It was there when the stream began.
             Ok(Err(PoolFault::NotFound)) => Err(PoolFault::Gone),
             Ok(answer) => answer,
@@ -48,23 +85,21 @@ impl<S: Source> Transfer<S> {
         }
     }
 
-    async fn fetch_from(&self, mut search: Search<'_, S>, chunk: Chunk) -> Result<Fetched, PoolFault> {
+    async fn fetch_by(&self, order: Order) -> Result<Fetched, PoolFault> {
+        let Order { chunk, urgent, mut front, deadline } = order;
+        let wish = Wish { dc: Some(self.dc.load(Ordering::Relaxed)), running: true, ..Wish::default() };
+        let mut search = Search::new(&self.pool, self.message, wish, deadline).within(&self.retries);
         let mut detours = 0;
         // The session whose word on a changed document is new.
         let mut looked_again = None;
         loop {
-            let current = Arc::clone(&self.lease.lock());
-            let lease = search.next(Some(&current)).await?;
-            if !Arc::ptr_eq(&lease, &current) {
-                self.adopt(&current, &lease);
-            }
+            let lease = self.session_for(&mut search).await?;
             let session = lease.session();
             let mut found = self.pool.locate(session, self.message, Freshness::Any).await;
-            if matches!(&found, Ok(location) if location.identity != self.identity)
-                && looked_again != Some(session.index)
+            if matches!(&found, Ok(location) if location.identity != self.identity) && looked_again != Some(session.id)
             {
                 // What this session remembers may be older than the stream.
-                looked_again = Some(session.index);
+                looked_again = Some(session.id);
                 found = self.pool.locate(session, self.message, Freshness::Now).await;
             }
             let location = match found {
@@ -77,8 +112,11 @@ impl<S: Source> Transfer<S> {
             if location.identity != self.identity {
                 return Err(PoolFault::Changed);
             }
-            let fault = match session.get_chunk(&location, chunk.offset, chunk.limit).await {
+            let again = urgent || search.failures > 0;
+            let fault = match self.ask(session, &location, chunk, again, &mut front).await {
                 Ok(bytes) if bytes.len() == chunk.expected(self.identity.size()) => {
+                    self.pool.went_well();
+                    self.retries.lock().earn();
                     let (skip, take) = (widen(chunk.skip), widen(chunk.take));
                     return Ok(Fetched { bytes: bytes.slice(skip..skip + take), troubled: search.failures > 0 });
                 }
@@ -89,6 +127,8 @@ impl<S: Source> Transfer<S> {
                 CallFault::Migrate(dc) if detours < DETOURS && dc != location.dc => {
                     detours += 1;
                     self.pool.moved(session, self.message, &location, dc);
+                    self.dc.store(dc, Ordering::Relaxed);
+                    search.is_about(dc);
                 }
                 CallFault::ReferenceExpired if detours < DETOURS => {
                     detours += 1;
@@ -103,12 +143,38 @@ impl<S: Source> Transfer<S> {
         }
     }
 
-    /// Lets later chunks begin with the session that this one moved to, unless another chunk moved the stream already.
-    fn adopt(&self, from: &Arc<Lease<S>>, to: &Arc<Lease<S>>) {
-        let mut current = self.lease.lock();
-        if Arc::ptr_eq(&current, from) {
-            *current = Arc::clone(to);
+    /// The stream's session, or another one to which the stream then moves.
+    async fn session_for(&self, search: &mut Search<'_, S>) -> Result<Arc<Lease<S>>, PoolFault> {
+        loop {
+            let stays = search.may_ask(&self.lease(), Instant::now());
+            let turn = if stays { None } else { self.moving.acquire().await.ok() };
+            // Another chunk may have moved the stream meanwhile.
+            let current = self.lease();
+            search.holds(current.session().id);
+            match search.step(Some(&current))? {
+                Step::Ask(lease) => return Ok(self.settle(&current, lease)),
+                Step::Pause(time) => {
+                    drop(turn);
+                    sleep(time).await;
+                }
+                Step::Queue => {
+                    if let Some(lease) = search.queue().await? {
+                        return Ok(self.settle(&current, lease));
+                    }
+                }
+            }
         }
+    }
+
+    /// Lets later chunks begin with the session that this one moved to. Its own place is kept, not taken twice.
+    fn settle(&self, current: &Arc<Lease<S>>, taken: Arc<Lease<S>>) -> Arc<Lease<S>> {
+        if taken.session().id == current.session().id {
+            return Arc::clone(current);
+        }
+        // What was held before is let go without the lock: that hands places on.
+        let before = std::mem::replace(&mut *self.lease.lock(), Arc::clone(&taken));
+        drop(before);
+        taken
     }
 }
 

@@ -1,28 +1,27 @@
-//! When a session may be asked, and which one is asked. Pure: `now` and the turn are handed in.
+//! When a session may be asked. Pure: `now` is handed in.
 
+use crate::trust::{Standing, Trust};
 use mtproto::CallFault;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Faults in a row after which a session is asked only when no better one is left.
-const SUSPECT_AFTER: u32 = 3;
-const SUSPECT_FIRST: Duration = Duration::from_secs(1);
-const SUSPECT_LAST: Duration = Duration::from_secs(60);
 /// Telegram's word is in whole seconds, and clocks differ: come a little later rather than a little early.
-const FLOOD_MARGIN: Duration = Duration::from_millis(250);
+pub(crate) const FLOOD_MARGIN: Duration = Duration::from_millis(250);
 
 /// What a session's calls told of it.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Health {
     resting_until: Option<Instant>,
-    suspect_until: Option<Instant>,
-    failures: u32,
     banned: bool,
+    answered: bool,
+    last_error: Option<&'static str>,
+    trust: Vec<(i32, Trust)>,
 }
 
 impl Health {
-    /// Takes note of a fault.
-    pub(crate) fn fault(&mut self, fault: &CallFault, now: Instant) {
+    /// Takes note of the fault of a call to a data-centre, begun at `asked`.
+    pub(crate) fn fault(&mut self, dc: i32, fault: &CallFault, asked: Instant, now: Instant) {
+        self.last_error = Some(fault.kind());
         match fault {
             CallFault::Flood { seconds, .. } => {
                 let until = now + Duration::from_secs(u64::from(*seconds)) + FLOOD_MARGIN;
@@ -30,106 +29,75 @@ impl Health {
                 self.resting_until = Some(self.resting_until.map_or(until, |known| known.max(until)));
             }
             CallFault::Banned(_) => self.banned = true,
-            CallFault::Dropped(_) | CallFault::Timeout | CallFault::Unauthorized | CallFault::Other(_) => {
-                self.failures = self.failures.saturating_add(1);
-                if self.failures >= SUSPECT_AFTER {
-                    let doubled = SUSPECT_FIRST.saturating_mul(1 << (self.failures - SUSPECT_AFTER).min(10));
-                    self.suspect_until = Some(now + doubled.min(SUSPECT_LAST));
-                }
+            CallFault::Dropped(_) | CallFault::Timeout | CallFault::Unauthorized => {
+                self.trust_in(dc).fault(asked, now);
             }
-            // Facts about the document, not about the session.
-            CallFault::Migrate(_) | CallFault::ReferenceExpired => {}
+            // Facts about the document or the question, not about the session: were they counted, one bad message would put every
+            // session out.
+            CallFault::Other(_) | CallFault::Migrate(_) | CallFault::ReferenceExpired => {}
         }
     }
 
-    /// Takes note of an answer.
-    pub(crate) fn success(&mut self) {
-        self.failures = 0;
-        self.suspect_until = None;
+    /// Takes note of an answer from a data-centre to a call begun at `asked`.
+    pub(crate) fn success(&mut self, dc: i32, asked: Instant, now: Instant) {
+        self.answered = true;
+        self.trust_in(dc).success(asked, now);
     }
 
     /// When the flood wait ends, if there is one.
-    #[must_use]
     pub(crate) fn resting_until(&self, now: Instant) -> Option<Instant> {
         self.resting_until.filter(|until| *until > now)
     }
 
     /// True when Telegram revoked the account.
-    #[must_use]
     pub(crate) fn is_banned(&self) -> bool {
         self.banned
     }
 
-    fn is_suspect(&self, now: Instant) -> bool {
-        self.suspect_until.is_some_and(|until| until > now)
+    /// True when some call was answered.
+    pub(crate) fn has_answered(&self) -> bool {
+        self.answered
     }
-}
 
-/// A session as the choice sees it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Candidate {
-    /// Its health.
-    pub(crate) health: Health,
-    /// Premium accounts are not slowed down by Telegram.
-    pub(crate) premium: bool,
-    /// Streams that hold it.
-    pub(crate) load: usize,
-    /// Streams that may hold it.
-    pub(crate) cap: usize,
-    /// False when this stream must not use it again for now.
-    pub(crate) eligible: bool,
-}
-
-/// What came of choosing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Choice {
-    /// Take the session of this index.
-    Take(usize),
-    /// All that could be asked rest; the first one is back at this time.
-    Resting(Instant),
-    /// All that could be asked are at their cap.
-    Busy,
-    /// None is left that could be asked.
-    Nobody,
-}
-
-/// Chooses: healthy before suspect, premium first, then the least loaded, ties by turn. Never one that rests, is banned, is at its
-/// cap or is not eligible.
-#[must_use]
-pub(crate) fn choose(candidates: &[Candidate], now: Instant, turn: usize) -> Choice {
-    let count = candidates.len();
-    let mut best: Option<((bool, bool, usize), usize)> = None;
-    let (mut resting, mut busy) = (None::<Instant>, false);
-    for step in 0..count {
-        let index = (turn % count + step) % count;
-        let candidate = &candidates[index];
-        if !candidate.eligible || candidate.health.is_banned() {
-            continue;
-        }
-        if let Some(until) = candidate.health.resting_until(now) {
-            resting = Some(resting.map_or(until, |known| known.min(until)));
-        } else if candidate.load >= candidate.cap {
-            busy = true;
-        } else {
-            let rank = (candidate.health.is_suspect(now), !candidate.premium, candidate.load);
-            if best.is_none_or(|(known, _)| rank < known) {
-                best = Some((rank, index));
-            }
-        }
+    /// Kind of the last fault.
+    pub(crate) fn last_error(&self) -> Option<&'static str> {
+        self.last_error
     }
-    match (best, busy, resting) {
-        (Some((_, index)), ..) => Choice::Take(index),
-        (None, true, _) => Choice::Busy,
-        (None, false, Some(until)) => Choice::Resting(until),
-        (None, false, None) => Choice::Nobody,
+
+    pub(crate) fn standing(&self, dc: i32, now: Instant) -> Standing {
+        let known = self.trust.iter().find(|(known, _)| *known == dc);
+        known.map_or(Standing::Trusted, |(_, trust)| trust.standing(now))
+    }
+
+    /// What it may do where it may do least.
+    pub(crate) fn worst_standing(&self, now: Instant) -> Standing {
+        self.standings(now).fold(Standing::Trusted, |worst, (_, standing)| match (worst, standing) {
+            (Standing::Out(a), Standing::Out(b)) => Standing::Out(a.max(b)),
+            (Standing::Out(until), _) | (_, Standing::Out(until)) => Standing::Out(until),
+            (Standing::Probation, _) | (_, Standing::Probation) => Standing::Probation,
+            (Standing::Trusted, Standing::Trusted) => Standing::Trusted,
+        })
+    }
+
+    /// By data-centre that it was asked in.
+    pub(crate) fn standings(&self, now: Instant) -> impl Iterator<Item = (i32, Standing)> {
+        self.trust.iter().map(move |(dc, trust)| (*dc, trust.standing(now)))
+    }
+
+    fn trust_in(&mut self, dc: i32) -> &mut Trust {
+        let at = self.trust.iter().position(|(known, _)| *known == dc).unwrap_or_else(|| {
+            self.trust.push((dc, Trust::default()));
+            self.trust.len() - 1
+        });
+        &mut self.trust[at].1
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Candidate, Choice, FLOOD_MARGIN, Health, choose};
+    use super::{FLOOD_MARGIN, Health};
+    use crate::trust::Standing;
     use mtproto::CallFault;
-    use proptest::prelude::{ProptestConfig, any, prop_assert, prop_assert_eq, proptest};
     use std::time::Duration;
     use tokio::time::Instant;
 
@@ -138,74 +106,26 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_is_obeyed_to_its_end_and_never_cut_short() {
-        let now = Instant::now();
-        let mut health = Health::default();
-        health.fault(&flood(7), now);
-        health.fault(&flood(2), now);
-        let end = now + Duration::from_secs(7) + FLOOD_MARGIN;
-        assert_eq!(health.resting_until(now), Some(end));
-        health.success();
-        assert_eq!(health.resting_until(end - Duration::from_millis(1)), Some(end));
-        assert_eq!(health.resting_until(end), None);
+    fn a_flood_wait_is_obeyed_to_the_second_and_never_cut_short() {
+        let (mut health, now) = (Health::default(), Instant::now());
+        health.fault(2, &flood(7), now, now);
+        health.fault(2, &flood(3), now, now + Duration::from_secs(1));
+        let end = now + Duration::from_secs(7);
+        assert_eq!(health.resting_until(end - Duration::from_millis(1)), Some(end + FLOOD_MARGIN));
+        assert_eq!(health.resting_until(end + FLOOD_MARGIN), None);
     }
 
     #[test]
-    fn a_session_that_keeps_failing_is_the_last_resort_until_it_answers() {
-        let now = Instant::now();
-        let mut bad = Health::default();
-        (0..5).for_each(|_| bad.fault(&CallFault::Timeout, now));
-        let fine = Candidate { health: Health::default(), premium: false, load: 3, cap: 15, eligible: true };
-        let suspect = Candidate { health: bad, premium: true, load: 0, ..fine };
-        assert_eq!(choose(&[suspect, fine], now, 0), Choice::Take(1));
-        assert_eq!(choose(&[suspect], now, 0), Choice::Take(0));
-        bad.success();
-        assert_eq!(choose(&[Candidate { health: bad, ..suspect }, fine], now, 1), Choice::Take(0));
-    }
-
-    #[test]
-    fn says_why_nobody_is_there() {
-        let now = Instant::now();
-        let fine = Candidate { health: Health::default(), premium: false, load: 0, cap: 1, eligible: true };
-        let mut rests = fine;
-        rests.health.fault(&flood(5), now);
-        let mut longer = fine;
-        longer.health.fault(&flood(9), now);
-        let mut banned = fine;
-        banned.health.fault(&CallFault::Banned("X".into()), now);
-        assert_eq!(choose(&[], now, 3), Choice::Nobody);
-        assert_eq!(choose(&[banned, Candidate { eligible: false, ..fine }], now, 0), Choice::Nobody);
-        assert_eq!(choose(&[longer, rests], now, 0), Choice::Resting(now + Duration::from_secs(5) + FLOOD_MARGIN));
-        assert_eq!(choose(&[Candidate { load: 1, ..fine }, rests], now, 0), Choice::Busy);
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
-        #[test]
-        fn never_takes_one_that_must_not_be_asked_and_none_better_is_left(
-            seeds in proptest::collection::vec((any::<bool>(), 0_usize..5, any::<bool>(), 0_u8..4), 0..8), turn in any::<usize>(),
-        ) {
-            let now = Instant::now();
-            let candidates: Vec<Candidate> = seeds.iter().map(|(premium, load, eligible, state)| {
-                let mut health = Health::default();
-                match state {
-                    1 => health.fault(&flood(3), now),
-                    2 => health.fault(&CallFault::Banned("X".into()), now),
-                    3 => (0..4).for_each(|_| health.fault(&CallFault::Timeout, now)),
-                    _ => {}
-                }
-                Candidate { health, premium: *premium, load: *load, cap: 4, eligible: *eligible }
-            }).collect();
-            let usable = |c: &Candidate| c.eligible && c.load < c.cap && !c.health.is_banned() && c.health.resting_until(now).is_none();
-            match choose(&candidates, now, turn) {
-                Choice::Take(index) => {
-                    let taken = &candidates[index];
-                    prop_assert!(usable(taken));
-                    let rank = |c: &Candidate| (c.health.is_suspect(now), !c.premium, c.load);
-                    prop_assert!(candidates.iter().filter(|c| usable(c)).all(|c| rank(taken) <= rank(c)));
-                }
-                _ => prop_assert_eq!(candidates.iter().filter(|c| usable(c)).count(), 0),
-            }
+    fn one_data_centres_trouble_is_not_anothers_and_bad_questions_are_nobodys() {
+        let (mut health, now) = (Health::default(), Instant::now());
+        (0..3).for_each(|_| health.fault(4, &CallFault::Timeout, now, now));
+        assert!(matches!(health.standing(4, now), Standing::Out(_)));
+        health.success(2, now, now);
+        assert_eq!(health.standing(2, now), Standing::Trusted);
+        assert!(matches!(health.worst_standing(now), Standing::Out(_)));
+        for fault in [CallFault::Other("X".into()), CallFault::Migrate(4), CallFault::ReferenceExpired] {
+            (0..99).for_each(|_| health.fault(2, &fault, now, now));
         }
+        assert_eq!((health.standing(2, now), health.last_error()), (Standing::Trusted, Some("reference-expired")));
     }
 }

@@ -1,5 +1,6 @@
 //! What each session last found under a message, for how long that counts, and one question at a time per session and message.
 
+use crate::session::SessionId;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared, WeakShared};
 use mtproto::{LocateFault, Location, MessageRef};
@@ -29,9 +30,9 @@ type Flight = Shared<BoxFuture<'static, Found>>;
 #[derive(Default)]
 struct Entry {
     /// By session: when the question was asked, and its answer.
-    by_session: HashMap<usize, (Instant, Found)>,
+    by_session: HashMap<SessionId, (Instant, Found)>,
     /// By session: the question under way, and its number.
-    flights: HashMap<usize, (u64, WeakShared<BoxFuture<'static, Found>>)>,
+    flights: HashMap<SessionId, (u64, WeakShared<BoxFuture<'static, Found>>)>,
     /// Some session found a document here once: from then on its absence means that it is gone.
     seen: bool,
     touched: Option<Instant>,
@@ -44,10 +45,10 @@ impl Entry {
 
     /// Takes an answer in, unless a newer one is there. Two accounts never see two versions of a message for long, so where they
     /// differ the question asked later is right.
-    fn learn(&mut self, session: usize, asked: Instant, found: &Found) {
+    fn learn(&mut self, session: SessionId, asked: Instant, found: &Found) {
         let differs = |other: &Found| matches!((other, found), (Ok(a), Ok(b)) if a.identity != b.identity);
         let outdated =
-            |(index, (at, other)): (&usize, &(Instant, Found))| *at > asked && (*index == session || differs(other));
+            |(id, (at, other)): (&SessionId, &(Instant, Found))| *at > asked && (*id == session || differs(other));
         if self.by_session.iter().any(outdated) {
             return;
         }
@@ -112,7 +113,7 @@ impl Locations {
     /// Returns what is known and new enough, or asks.
     pub(crate) async fn get(
         self: &Arc<Self>,
-        session: usize,
+        session: SessionId,
         message: MessageRef,
         freshness: Freshness<'_>,
         ask: impl FnOnce() -> BoxFuture<'static, Result<Location, LocateFault>>,
@@ -126,7 +127,7 @@ impl Locations {
 
     fn known_or_flight(
         self: &Arc<Self>,
-        session: usize,
+        session: SessionId,
         message: MessageRef,
         freshness: Freshness<'_>,
         ask: impl FnOnce() -> BoxFuture<'static, Result<Location, LocateFault>>,
@@ -170,7 +171,7 @@ impl Locations {
         }
     }
 
-    fn keep(&self, session: usize, message: MessageRef, (number, asked): (u64, Instant), found: &Found) {
+    fn keep(&self, session: SessionId, message: MessageRef, (number, asked): (u64, Instant), found: &Found) {
         self.table.lock().entry(message, self.capacity, |entry| {
             // The question may have been forgotten for want of room, and another one be under way since.
             if entry.flights.get(&session).is_some_and(|(current, _)| *current == number) {
@@ -186,7 +187,7 @@ impl Locations {
     }
 
     /// Telegram said that the document of this very location is in another data-centre.
-    pub(crate) fn moved(&self, session: usize, message: MessageRef, from: &Location, dc: i32) {
+    pub(crate) fn moved(&self, session: SessionId, message: MessageRef, from: &Location, dc: i32) {
         let mut table = self.table.lock();
         let entry = table.entries.get_mut(&message);
         if let Some((_, Ok(known))) = entry.and_then(|entry| entry.by_session.get_mut(&session))
@@ -194,6 +195,26 @@ impl Locations {
         {
             *known = Arc::new(known.moved_to(dc));
         }
+    }
+
+    /// Where the document is, as far as some session knows.
+    pub(crate) fn dc_of(&self, message: MessageRef) -> Option<i32> {
+        let table = self.table.lock();
+        let entry = table.entries.get(&message)?;
+        let newest = entry.by_session.values().filter(|(_, found)| found.is_ok()).max_by_key(|(asked, _)| *asked)?;
+        newest.1.as_ref().ok().map(|location| location.dc)
+    }
+
+    /// Forgets what a session that left the pool was told: its permissions are worth nothing to others.
+    pub(crate) fn forget(&self, session: SessionId) {
+        let mut table = self.table.lock();
+        let mut weight = 0;
+        for entry in table.entries.values_mut() {
+            entry.by_session.remove(&session);
+            entry.flights.remove(&session);
+            weight += entry.weight();
+        }
+        table.weight = weight;
     }
 
     /// True when some session found a document under the message before.
@@ -205,6 +226,7 @@ impl Locations {
 #[cfg(test)]
 mod tests {
     use super::{Freshness, Locations};
+    use crate::session::SessionId;
     use futures_util::FutureExt;
     use futures_util::future::BoxFuture;
     use mtproto::{Identity, LocateFault, Location, MessageRef};
@@ -244,21 +266,21 @@ mod tests {
     async fn answers_count_for_their_time_and_by_need() {
         let (cache, telegram) = (locations(), Arc::<Telegram>::default());
         let asked = || telegram.asked.load(Ordering::SeqCst);
-        let first = cache.get(0, MESSAGE, Freshness::Recent, telegram.answers(Ok(1))).await.unwrap();
-        cache.get(0, MESSAGE, Freshness::Recent, telegram.answers(Ok(1))).await.unwrap();
+        let first = cache.get(SessionId(0), MESSAGE, Freshness::Recent, telegram.answers(Ok(1))).await.unwrap();
+        cache.get(SessionId(0), MESSAGE, Freshness::Recent, telegram.answers(Ok(1))).await.unwrap();
         assert_eq!(asked(), 1);
-        cache.get(1, MESSAGE, Freshness::Recent, telegram.answers(Ok(1))).await.unwrap();
+        cache.get(SessionId(1), MESSAGE, Freshness::Recent, telegram.answers(Ok(1))).await.unwrap();
         assert_eq!(asked(), 2, "another session's permission is its own");
-        cache.get(0, MESSAGE, Freshness::Now, telegram.answers(Ok(1))).await.unwrap();
+        cache.get(SessionId(0), MESSAGE, Freshness::Now, telegram.answers(Ok(1))).await.unwrap();
         assert_eq!(asked(), 3);
-        let next = cache.get(0, MESSAGE, Freshness::After(&first), telegram.answers(Ok(2))).await.unwrap();
+        let next = cache.get(SessionId(0), MESSAGE, Freshness::After(&first), telegram.answers(Ok(2))).await.unwrap();
         assert!(!next.same_reference(&first) && asked() == 4);
-        cache.get(0, MESSAGE, Freshness::After(&first), telegram.answers(Ok(3))).await.unwrap();
+        cache.get(SessionId(0), MESSAGE, Freshness::After(&first), telegram.answers(Ok(3))).await.unwrap();
         assert_eq!(asked(), 4, "the newer reference is there already");
         tokio::time::advance(Duration::from_secs(31)).await;
-        cache.get(0, MESSAGE, Freshness::Any, telegram.answers(Ok(4))).await.unwrap();
+        cache.get(SessionId(0), MESSAGE, Freshness::Any, telegram.answers(Ok(4))).await.unwrap();
         assert_eq!(asked(), 4);
-        cache.get(0, MESSAGE, Freshness::Recent, telegram.answers(Ok(4))).await.unwrap();
+        cache.get(SessionId(0), MESSAGE, Freshness::Recent, telegram.answers(Ok(4))).await.unwrap();
         assert_eq!(asked(), 5);
     }
 
@@ -267,17 +289,17 @@ mod tests {
         let (cache, telegram) = (locations(), Arc::<Telegram>::default());
         for _ in 0..2 {
             let failed = Err(LocateFault::Call(mtproto::CallFault::Timeout));
-            cache.get(0, MESSAGE, Freshness::Recent, telegram.answers(failed)).await.unwrap_err();
+            cache.get(SessionId(0), MESSAGE, Freshness::Recent, telegram.answers(failed)).await.unwrap_err();
         }
         assert_eq!(telegram.asked.load(Ordering::SeqCst), 2);
         for _ in 0..2 {
             let missing = Err(LocateFault::NoMessage);
-            cache.get(0, MESSAGE, Freshness::Recent, telegram.answers(missing)).await.unwrap_err();
+            cache.get(SessionId(0), MESSAGE, Freshness::Recent, telegram.answers(missing)).await.unwrap_err();
         }
         assert_eq!(telegram.asked.load(Ordering::SeqCst), 3);
         assert!(!cache.was_seen(MESSAGE));
         tokio::time::advance(Duration::from_secs(6)).await;
-        cache.get(0, MESSAGE, Freshness::Recent, telegram.answers(Ok(1))).await.unwrap();
+        cache.get(SessionId(0), MESSAGE, Freshness::Recent, telegram.answers(Ok(1))).await.unwrap();
         assert!(cache.was_seen(MESSAGE));
     }
 
@@ -295,9 +317,10 @@ mod tests {
                 .boxed()
             }
         };
-        let mut first = Box::pin(cache.get(0, MESSAGE, Freshness::Recent, ask()));
+        let mut first = Box::pin(cache.get(SessionId(0), MESSAGE, Freshness::Recent, ask()));
         assert!(first.as_mut().now_or_never().is_none());
-        let mut others: Vec<_> = (0..5).map(|_| Box::pin(cache.get(0, MESSAGE, Freshness::Now, ask()))).collect();
+        let mut others: Vec<_> =
+            (0..5).map(|_| Box::pin(cache.get(SessionId(0), MESSAGE, Freshness::Now, ask()))).collect();
         for other in &mut others {
             assert!(other.as_mut().now_or_never().is_none());
         }
@@ -308,10 +331,10 @@ mod tests {
         }
         assert_eq!(telegram.asked.load(Ordering::SeqCst), 1);
         // All askers gone: the next one starts afresh and doesn't wake up a question of long ago.
-        let mut lone = Box::pin(cache.get(0, MESSAGE, Freshness::Now, ask()));
+        let mut lone = Box::pin(cache.get(SessionId(0), MESSAGE, Freshness::Now, ask()));
         assert!(lone.as_mut().now_or_never().is_none());
         drop(lone);
-        let mut next = Box::pin(cache.get(0, MESSAGE, Freshness::Now, ask()));
+        let mut next = Box::pin(cache.get(SessionId(0), MESSAGE, Freshness::Now, ask()));
         assert!(next.as_mut().now_or_never().is_none());
         assert_eq!(telegram.asked.load(Ordering::SeqCst), 3);
     }
@@ -321,7 +344,7 @@ mod tests {
         let (cache, telegram) = (locations(), Arc::<Telegram>::default());
         for message_id in 1..1000 {
             let message = MessageRef { message_id, ..MESSAGE };
-            for session in 0..7 {
+            for session in (0..7).map(SessionId) {
                 cache.get(session, message, Freshness::Recent, telegram.answers(Ok(1))).await.unwrap();
                 let table = cache.table.lock();
                 let kept: usize = table.entries.values().map(|entry| entry.by_session.len().max(1)).sum();
@@ -331,9 +354,9 @@ mod tests {
     }
 
     /// An answer to a question of this number, asked so many seconds ago by a clock that the test holds.
-    fn keep(cache: &Locations, session: usize, number: u64, asked: Instant, document: i64) {
+    fn keep(cache: &Locations, session: u64, number: u64, asked: Instant, document: i64) {
         let location = Location::synthetic(Identity::new(document, 9), 2, vec![1]);
-        cache.keep(session, MESSAGE, (number, asked), &Ok(Arc::new(location)));
+        cache.keep(SessionId(session), MESSAGE, (number, asked), &Ok(Arc::new(location)));
     }
 
     #[tokio::test(start_paused = true)]
@@ -346,7 +369,7 @@ mod tests {
             }
             let table = cache.table.lock();
             let kept = &table.entries[&MESSAGE].by_session;
-            assert!(kept.len() == 1 && kept.contains_key(&1), "{:?}", kept.keys());
+            assert!(kept.len() == 1 && kept.contains_key(&SessionId(1)), "{:?}", kept.keys());
         }
         let cache = locations();
         keep(&cache, 0, 0, early, 2);
@@ -365,10 +388,10 @@ mod tests {
             }
             .boxed()
         };
-        let mut asking = Box::pin(cache.get(0, MESSAGE, Freshness::Now, slow));
+        let mut asking = Box::pin(cache.get(SessionId(0), MESSAGE, Freshness::Now, slow));
         assert!(asking.as_mut().now_or_never().is_none());
-        let number = cache.table.lock().entries[&MESSAGE].flights[&0].0;
+        let number = cache.table.lock().entries[&MESSAGE].flights[&SessionId(0)].0;
         keep(&cache, 0, number + 1, Instant::now(), 1);
-        assert_eq!(cache.table.lock().entries[&MESSAGE].flights[&0].0, number);
+        assert_eq!(cache.table.lock().entries[&MESSAGE].flights[&SessionId(0)].0, number);
     }
 }

@@ -38,6 +38,12 @@ impl Retry {
         }
     }
 
+    /// What the last failed try is told as.
+    #[must_use]
+    pub(crate) fn last_fault(&self) -> Option<PoolFault> {
+        self.last.clone()
+    }
+
     /// True when another try may begin now.
     ///
     /// # Errors

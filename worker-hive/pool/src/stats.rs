@@ -1,6 +1,7 @@
 //! What the pool counts.
 
-use mtproto::CallFault;
+use crate::session::SessionId;
+use mtproto::{CallFault, DatacentreReport};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use std::time::Duration;
 const KINDS: [&str; 8] =
     ["flood", "migrate", "reference-expired", "unauthorized", "banned", "dropped", "timeout", "other"];
 
-/// Counters of one session, since the start.
+/// Counters of one session, since it joined.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     bytes: AtomicU64,
@@ -36,43 +37,131 @@ impl Counters {
             self.flood_seconds.fetch_add(u64::from(*seconds), Ordering::Relaxed);
         }
     }
+
+    pub(crate) fn counts(&self) -> SessionCounts {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        SessionCounts {
+            bytes: read(&self.bytes),
+            chunks: read(&self.chunks),
+            lookups: read(&self.lookups),
+            flood_seconds: read(&self.flood_seconds),
+            faults: KINDS.iter().copied().zip(self.faults.iter().map(read)).collect(),
+        }
+    }
+}
+
+/// What a session does, in the one word that matters most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SessionState {
+    /// Nothing was answered yet.
+    Warming,
+    /// In service.
+    Ready,
+    /// Told to wait; not asked until the wait is over.
+    Flood,
+    /// Failed too often in some data-centre; asked there only when nobody else is left.
+    Quarantined,
+    /// Out of quarantine; asked one call at a time in some data-centre.
+    Probation,
+    /// Revoked; not asked any more.
+    Banned,
+    /// Taken out of service by the operator. Such a session is not in a pool; the word is for who lists both.
+    Disabled,
+}
+
+impl SessionState {
+    /// As it stands in metrics and listings.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Warming => "warming",
+            Self::Ready => "ready",
+            Self::Flood => "flood",
+            Self::Quarantined => "quarantined",
+            Self::Probation => "probation",
+            Self::Banned => "banned",
+            Self::Disabled => "disabled",
+        }
+    }
+
+    /// Every state.
+    pub const ALL: [Self; 7] =
+        [Self::Warming, Self::Ready, Self::Flood, Self::Quarantined, Self::Probation, Self::Banned, Self::Disabled];
+}
+
+/// What a session did since it joined.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SessionCounts {
+    /// Bytes fetched.
+    pub bytes: u64,
+    /// Chunks fetched.
+    pub chunks: u64,
+    /// Messages looked up.
+    pub lookups: u64,
+    /// Seconds of flood wait told.
+    pub flood_seconds: u64,
+    /// Faults, by kind.
+    pub faults: Vec<(&'static str, u64)>,
 }
 
 /// A session as it stands, for metrics and people.
 #[derive(Clone, Debug)]
 pub struct SessionReport {
+    /// The session's id in the pool.
+    pub id: SessionId,
     /// The session's name.
     pub name: String,
+    /// True for a bot, false for a user.
+    pub bot: bool,
     /// True for a premium account.
     pub premium: bool,
+    /// Where it was signed in.
+    pub home_dc: i32,
+    /// What it does.
+    pub state: SessionState,
     /// Streams that hold it.
     pub streams: usize,
+    /// Streams that may hold it.
+    pub cap: usize,
+    /// Bytes per second over the last five seconds.
+    pub bytes_per_second: u64,
     /// What is left of its flood wait.
     pub rests_for: Option<Duration>,
-    /// True when Telegram revoked it.
-    pub banned: bool,
-    /// Bytes fetched since the start.
-    pub bytes: u64,
-    /// Chunks fetched since the start.
-    pub chunks: u64,
-    /// Messages looked up since the start.
-    pub lookups: u64,
-    /// Seconds of flood wait told since the start.
-    pub flood_seconds: u64,
-    /// Faults since the start, by kind.
-    pub faults: Vec<(&'static str, u64)>,
+    /// Kind of the last fault, of those that [`CallFault::kind`] gives.
+    pub last_error: Option<&'static str>,
+    /// Data-centres where it is quarantined or on probation.
+    pub doubted: Vec<(i32, SessionState)>,
+    /// Its data-centres.
+    pub datacentres: Vec<DatacentreReport>,
+    /// Calls made, by what they were for.
+    pub calls: Vec<(&'static str, u64)>,
+    /// What it did since it joined.
+    pub counts: SessionCounts,
 }
 
-impl SessionReport {
-    pub(crate) fn counted(mut self, counters: &Counters) -> Self {
-        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        self.bytes = read(&counters.bytes);
-        self.chunks = read(&counters.chunks);
-        self.lookups = read(&counters.lookups);
-        self.flood_seconds = read(&counters.flood_seconds);
-        self.faults = KINDS.iter().copied().zip(counters.faults.iter().map(read)).collect();
-        self
-    }
+/// The pool as it stands.
+#[derive(Clone, Debug, Default)]
+pub struct PoolReport {
+    /// Every session, in the order in which they came.
+    pub sessions: Vec<SessionReport>,
+    /// Streams that wait for a place.
+    pub waiting: usize,
+    /// Streams that were sent away without a place.
+    pub refused: u64,
+    /// Calls made again after a fault.
+    pub retries: u64,
+    /// Straggling chunks that were asked for once more.
+    pub hedges: u64,
+    /// Of those, how often the second answer was the first to come.
+    pub hedges_won: u64,
+}
+
+/// Counters of the pool.
+#[derive(Debug, Default)]
+pub(crate) struct Tallies {
+    pub(crate) retries: AtomicU64,
+    pub(crate) hedges: AtomicU64,
+    pub(crate) hedges_won: AtomicU64,
 }
 
 #[cfg(test)]

@@ -1,72 +1,75 @@
 //! How many chunks a stream keeps under way. Pure.
 
-/// Grows while the reader waits for bytes, shrinks when bytes wait for the reader, halves on a setback.
-#[derive(Clone, Copy, Debug)]
+use mtproto::Climb;
+use tokio::time::Instant;
+
+/// Follows what its session delivers while the reader waits for bytes, and shrinks when bytes wait for the reader.
+#[derive(Clone, Debug)]
 pub(crate) struct Window {
-    size: usize,
-    floor: usize,
-    ceiling: usize,
+    climb: Climb,
 }
 
 impl Window {
     /// A window of `start` chunks that stays within 2 (or `start`, if that is less) and `ceiling`; both at least 1.
-    #[must_use]
     pub(crate) fn new(start: usize, ceiling: usize) -> Self {
-        let ceiling = ceiling.max(1);
-        let start = start.clamp(1, ceiling);
-        Self { size: start, floor: start.min(2), ceiling }
+        let start = start.clamp(1, ceiling.max(1));
+        Self { climb: Climb::new(start, start.min(2), ceiling) }
     }
 
     /// Chunks that may be under way or waiting for the reader.
-    #[must_use]
     pub(crate) fn size(&self) -> usize {
-        self.size
+        self.climb.level()
     }
 
-    /// The reader came and the next chunk was not there: more round trips must overlap.
-    pub(crate) fn starved(&mut self) {
-        self.size = (self.size + 1).min(self.ceiling);
+    /// A chunk went to the reader, who had to wait for it or not.
+    pub(crate) fn delivered(&mut self, bytes: usize, waited: bool, now: Instant) {
+        self.climb.delivered(bytes, waited, now);
     }
 
     /// The reader came and the whole window was there: it is slower than Telegram, and so need not hold as much memory.
     pub(crate) fn idle(&mut self) {
-        self.size = self.size.saturating_sub(1).max(self.floor);
+        self.climb.lower();
     }
 
     /// A chunk had to be asked for again because of a flood, a loss or a silence.
     pub(crate) fn setback(&mut self) {
-        self.size = (self.size / 2).max(self.floor);
+        self.climb.setback();
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::Window;
+    use proptest::prelude::{ProptestConfig, any, prop_assert, proptest};
+    use std::time::Duration;
+    use tokio::time::Instant;
 
     #[test]
-    fn stays_within_its_bounds_whatever_happens() {
-        for (start, ceiling) in [(0, 0), (1, 1), (4, 12), (9, 3)] {
-            let mut window = Window::new(start, ceiling);
-            for step in 0..1000_u32 {
-                match step.wrapping_mul(2_654_435_761) >> 30 {
-                    0 => window.starved(),
-                    1 => window.idle(),
-                    2 => window.setback(),
-                    _ => window.starved(),
-                }
-                assert!((1..=ceiling.max(1)).contains(&window.size()));
-            }
-        }
-    }
-
-    #[test]
-    fn grows_by_one_and_halves() {
-        let mut window = Window::new(4, 12);
-        (0..20).for_each(|_| window.starved());
-        assert_eq!(window.size(), 12);
-        window.setback();
-        assert_eq!(window.size(), 6);
+    fn grows_while_it_pays_and_shrinks_for_a_slow_reader() {
+        let (mut window, now) = (Window::new(4, 12), Instant::now());
+        (1..40).for_each(|n| window.delivered(1 << 19, true, now + Duration::from_millis(20) * n / 10));
+        assert!(window.size() > 4);
         (0..20).for_each(|_| window.idle());
         assert_eq!(window.size(), 2);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+        #[test]
+        fn stays_within_its_bounds_whatever_happens(
+            start in 0_usize..40, ceiling in 0_usize..40,
+            steps in proptest::collection::vec((0_u8..8, 0_u64..2000, any::<bool>()), 0..300),
+        ) {
+            let (mut window, mut now) = (Window::new(start, ceiling), Instant::now());
+            for (what, pause, waited) in steps {
+                now += Duration::from_millis(pause);
+                match what {
+                    0 => window.setback(),
+                    1 => window.idle(),
+                    _ => window.delivered(usize::try_from(pause).unwrap() * 1000, waited, now),
+                }
+                prop_assert!((1..=ceiling.max(1)).contains(&window.size()));
+            }
+        }
     }
 }

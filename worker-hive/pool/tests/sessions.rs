@@ -4,7 +4,7 @@
 
 use bytes::Bytes;
 use futures_util::StreamExt;
-use mtproto::{CallFault, Identity, LocateFault, Location, MessageRef};
+use mtproto::{Ask, CallFault, Identity, LocateFault, Location, MessageRef};
 use parking_lot::Mutex;
 use pool::{Body, Freshness, Pool, PoolConfig, PoolFault, Source};
 use std::sync::Arc;
@@ -59,7 +59,7 @@ impl Source for Told {
         self.found.lock().clone().map(|id| Location::synthetic(Identity::new(id, SIZE), 2, vec![1]))
     }
 
-    async fn get_chunk(&self, _: &Location, offset: u64, limit: u32) -> Result<Bytes, CallFault> {
+    async fn get_chunk(&self, _: &Location, offset: u64, limit: u32, _: &Ask) -> Result<Bytes, CallFault> {
         tokio::time::sleep(Duration::from_millis(10)).await;
         match self.fault.lock().clone().filter(|_| offset >= 1 << 20) {
             Some(fault) => Err(fault),
@@ -69,7 +69,11 @@ impl Source for Told {
 }
 
 fn pool(sessions: &[&Arc<Told>]) -> Pool<Told> {
-    Pool::new(sessions.iter().map(|session| Arc::clone(session)).collect(), PoolConfig::default())
+    let pool = Pool::new(PoolConfig::default());
+    for session in sessions {
+        pool.add(Arc::clone(session));
+    }
+    pool
 }
 
 async fn describe(pool: &Pool<Told>) -> Result<String, PoolFault> {
@@ -191,14 +195,15 @@ async fn looking_up_and_the_first_bytes_share_one_deadline() {
             tokio::time::sleep(self.0).await;
             Ok(Location::synthetic(Identity::new(1, SIZE), 2, vec![1]))
         }
-        async fn get_chunk(&self, _: &Location, _: u64, _: u32) -> Result<Bytes, CallFault> {
+        async fn get_chunk(&self, _: &Location, _: u64, _: u32, _: &Ask) -> Result<Bytes, CallFault> {
             tokio::time::sleep(self.1).await;
             Err(CallFault::Timeout)
         }
     }
     for (lookup, chunk) in [(1, 5), (14, 5), (14, 600), (600, 1)] {
         let slow = Arc::new(Slow(Duration::from_secs(lookup), Duration::from_secs(chunk)));
-        let (pool, started) = (Pool::new(vec![slow], PoolConfig::default()), tokio::time::Instant::now());
+        let (pool, started) = (Pool::new(PoolConfig::default()), tokio::time::Instant::now());
+        pool.add(slow);
         let ask = async { pool.open(MESSAGE, Freshness::Recent).await?.read(0..SIZE).prime().await };
         assert_eq!(ask.await, Err(PoolFault::Timeout));
         assert!(started.elapsed() <= Duration::from_secs(16), "{:?}", started.elapsed());

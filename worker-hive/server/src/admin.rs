@@ -1,24 +1,35 @@
-//! The operator's listener: metrics and health.
+//! The operator's listener: metrics, health and the list of sessions.
 
 use crate::metrics::Metrics;
+use crate::sessions::{self, Disabled};
 use axum::Router;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use http::StatusCode;
-use http::header::CONTENT_TYPE;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use mtproto::Account;
-use pool::Pool;
+use pool::{Pool, SessionState};
+use serde_json::Value;
 use std::sync::Arc;
 
 /// What the operator may look at.
 pub(crate) struct Admin {
     pub(crate) pool: Pool<Account>,
     pub(crate) metrics: Arc<Metrics>,
+    /// Names the sessions that are out of service.
+    pub(crate) disabled: Box<dyn Fn() -> Vec<Disabled> + Send + Sync>,
+    /// Describes the accounts of all hives.
+    pub(crate) hives: Box<dyn Fn() -> Value + Send + Sync>,
 }
 
 pub(crate) fn router(admin: Arc<Admin>) -> Router {
-    Router::new().route("/metrics", get(metrics)).route("/healthz", get(health)).with_state(admin)
+    Router::new()
+        .route("/metrics", get(metrics))
+        .route("/healthz", get(health))
+        .route("/v1/sessions", get(list))
+        .route("/v1/hives", get(hives))
+        .with_state(admin)
 }
 
 async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
@@ -28,9 +39,21 @@ async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
 
 /// Healthy as long as one session may be asked, now or after its rest.
 async fn health(State(admin): State<Arc<Admin>>) -> Response {
-    if admin.pool.report().iter().any(|session| !session.banned) {
+    if admin.pool.report().sessions.iter().any(|session| session.state != SessionState::Banned) {
         (StatusCode::OK, "ok\n").into_response()
     } else {
         (StatusCode::SERVICE_UNAVAILABLE, "no usable session\n").into_response()
     }
+}
+
+async fn list(State(admin): State<Arc<Admin>>) -> Response {
+    let listing = sessions::listing(&admin.pool.report().sessions, &(admin.disabled)());
+    let headers = [(CONTENT_TYPE, "application/json"), (CACHE_CONTROL, "no-store")];
+    (headers, listing.to_string()).into_response()
+}
+
+/// Who runs which account, as the hives tell each other.
+async fn hives(State(admin): State<Arc<Admin>>) -> Response {
+    let headers = [(CONTENT_TYPE, "application/json"), (CACHE_CONTROL, "no-store")];
+    (headers, (admin.hives)().to_string()).into_response()
 }

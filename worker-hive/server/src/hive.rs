@@ -5,20 +5,21 @@ use crate::listen::Listener;
 use crate::media::{self, Face};
 use crate::metrics::Metrics;
 use crate::options::HiveOptions;
-use axum::Router;
+use crate::roster::{Means, Roster};
+use crate::virtual_api;
+use crate::virtual_files::VirtualFiles;
+use catalog::{Catalog, CatalogError};
 use config::ListenAddress;
-use mtproto::{Account, CallFault, FolderLock, SessionFolder, StoreError};
+use leases::{LeaseError, Leases};
+use mtproto::{FolderLock, SessionFolder, StoreError};
 use pool::Pool;
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-
-/// Pause before an account that could not be brought up is tried again; doubles up to [`BRING_UP_LAST`].
-const BRING_UP_FIRST: Duration = Duration::from_millis(200);
-const BRING_UP_LAST: Duration = Duration::from_secs(60);
 
 const ADMIN_DRAIN: Duration = Duration::from_secs(1);
 
@@ -36,6 +37,14 @@ pub enum HiveError {
     /// The store's folder can't be used.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The catalog of virtual files can't be used.
+    #[error("{}: {source}", path.display())]
+    Catalog {
+        /// Its file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: CatalogError,
+    },
     /// There is nobody who could fetch anything.
     #[error("the session store is empty: bring a session in with `worker-hive import`")]
     NoSessions,
@@ -47,6 +56,9 @@ pub enum HiveError {
         /// What the system says.
         source: io::Error,
     },
+    /// The store of leases can't be used.
+    #[error("redis: {0}")]
+    Leases(#[from] LeaseError),
     /// A metric's name is wrong.
     #[error("metrics: {0}")]
     Metrics(#[from] prometheus::Error),
@@ -56,65 +68,78 @@ pub enum HiveError {
 pub struct Hive {
     address: ListenAddress,
     admin: Option<SocketAddr>,
-    accounts: Vec<Arc<Account>>,
+    roster: Roster,
+    files: VirtualFiles,
     stop: CancellationToken,
     cut: CancellationToken,
     tasks: JoinSet<()>,
-    background: JoinSet<()>,
     /// Last, so that no other hive has the store before this one is done with it.
     _lock: FolderLock,
 }
 
 impl Hive {
-    /// Opens every session of the store, starts connecting, and listens. Returns before the sessions are connected: requests wait
-    /// for them within their deadlines.
+    /// Opens the sessions of the store that no other hive has, starts connecting, and listens. Returns before the sessions are
+    /// connected: requests wait for them within their deadlines.
     ///
     /// # Errors
     /// [`HiveError`]; nothing listens then.
     pub async fn start(options: HiveOptions) -> Result<Self, HiveError> {
         // Everything that a second hive would fail at comes before the first session is touched.
-        let folder = SessionFolder::open(&options.store)?;
-        let lock = folder.lock()?;
+        let folder = SessionFolder::open(&options.store)?.with_key(options.store_key.clone());
+        let lock = if options.leases.is_some() { folder.lock_shared()? } else { folder.lock()? };
         let bind = async |address: &ListenAddress| {
             Listener::bind(address).await.map_err(|source| HiveError::Listen { address: address.to_string(), source })
         };
         let listener = bind(&options.listen).await?;
         let admin_listener = bind(&ListenAddress::Tcp(options.admin)).await?;
-        let client = Arc::new(options.client);
-        let accounts: Vec<Arc<Account>> = folder
-            .accounts()?
-            .iter()
-            .map(|name| {
-                Account::open(&folder, name, Arc::clone(&client))
-                    .map_err(|source| HiveError::Session { account: name.clone(), source })
-            })
-            .collect::<Result<_, _>>()?;
-        if accounts.is_empty() {
+        if folder.accounts()?.is_empty() {
             return Err(HiveError::NoSessions);
         }
+        let catalog = Catalog::open(&options.catalog)
+            .map_err(|source| HiveError::Catalog { path: options.catalog.clone(), source })?;
+        let files = VirtualFiles::new(catalog, options.pool.negative_ttl);
         let metrics = Arc::new(Metrics::new()?);
-        let pool = Pool::new(accounts.clone(), options.pool);
+        let observer = Arc::clone(&metrics);
+        let pool = Pool::observed(options.pool, observer);
         let address =
             listener.address().map_err(|source| HiveError::Listen { address: options.listen.to_string(), source })?;
         let admin = admin_listener.tcp_address();
 
         let face = Arc::new(Face {
             pool: pool.clone(),
+            files: files.clone(),
             token: options.token,
             metrics: Arc::clone(&metrics),
             stall: options.stall,
         });
-        let router = Router::new().fallback(media::serve).with_state(face);
-        let operator = admin::router(Arc::new(Admin { pool: pool.clone(), metrics }));
+        let shared = options.leases.is_some();
+        let leases = match options.leases {
+            Some(shared) => Leases::redis(shared.url.expose(), &shared.prefix, shared.options)?,
+            None => Leases::in_process(),
+        };
+        let client = Arc::new(options.client);
+        let means = Means { folder, client, pool: pool.clone(), leases, shared };
+        let roster = Roster::start(means).await.map_err(|(account, source)| match account.as_str() {
+            "" => HiveError::Store(source),
+            _ => HiveError::Session { account, source },
+        })?;
+        let router = virtual_api::routes().fallback(media::serve).with_state(face);
+        let operator = admin::router(Arc::new(Admin {
+            pool: pool.clone(),
+            metrics,
+            disabled: Box::new(roster.disabled()),
+            hives: Box::new(roster.hives()),
+        }));
         let (stop, cut) = (CancellationToken::new(), CancellationToken::new());
         let mut tasks = JoinSet::new();
         tasks.spawn(listener.serve(router, stop.clone(), cut.clone(), options.drain));
         tasks.spawn(admin_listener.serve(operator, stop.clone(), CancellationToken::new(), ADMIN_DRAIN));
-        let mut background = JoinSet::new();
-        for (index, account) in accounts.iter().enumerate() {
-            background.spawn(bring_up(Arc::clone(account), index, pool.clone()));
-        }
-        Ok(Self { address, admin, accounts, stop, cut, tasks, background, _lock: lock })
+        Ok(Self { address, admin, roster, files, stop, cut, tasks, _lock: lock })
+    }
+
+    /// Reads the session store again, soon: what came, went, or was disabled. It is read every few seconds anyway.
+    pub fn rescan(&self) {
+        self.roster.rescan();
     }
 
     /// Where gateways connect, with the port that was found for port 0.
@@ -132,6 +157,7 @@ impl Hive {
     /// Takes no more requests, lets transfers under way finish within the drain time or until `hurry` is done, and closes the store.
     pub async fn stop(mut self, hurry: impl Future<Output = ()>) {
         self.stop.cancel();
+        self.roster.drain();
         let (tasks, cut) = (&mut self.tasks, &self.cut);
         let finish = async { while tasks.join_next().await.is_some() {} };
         let hurried = async {
@@ -143,45 +169,9 @@ impl Hive {
             () = finish => {}
             () = hurried => {}
         }
-        self.background.shutdown().await;
-        for account in &self.accounts {
-            if let Err(error) = account.close().await {
-                tracing::warn!(account = account.name(), %error, "can't close the session file");
-            }
+        if let Err(error) = self.files.on_disk(Catalog::close).await {
+            tracing::warn!(%error, "can't close the catalog");
         }
-    }
-}
-
-/// Tries until the account is known: only then is its kind certain and are a user's chats learned.
-async fn bring_up(account: Arc<Account>, index: usize, pool: Pool<Account>) {
-    let mut pause = BRING_UP_FIRST;
-    loop {
-        match account.bring_up().await {
-            Ok(()) => {
-                let info = account.info();
-                tracing::info!(
-                    account = account.name(),
-                    user_id = info.user_id,
-                    bot = info.bot,
-                    premium = info.premium,
-                    peers = info.peers,
-                    "account is up"
-                );
-                return;
-            }
-            Err(fault @ CallFault::Banned(_)) => {
-                // The pool says so in the log, once, and asks it no more.
-                pool.note(index, &fault);
-                return;
-            }
-            Err(CallFault::Flood { seconds, .. }) => {
-                tokio::time::sleep(Duration::from_secs(u64::from(seconds) + 1)).await;
-            }
-            Err(fault) => {
-                tracing::warn!(account = account.name(), %fault, "account is not up yet");
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(BRING_UP_LAST);
-            }
-        }
+        self.roster.finish().await;
     }
 }

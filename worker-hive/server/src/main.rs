@@ -2,6 +2,9 @@
 
 mod cli;
 mod commands;
+mod login;
+mod login_prompt;
+mod login_qr;
 
 use clap::Parser;
 use std::process::ExitCode;

@@ -4,6 +4,7 @@ use crate::metrics::Metrics;
 use crate::refusal::Refusal;
 use crate::request::{MediaRequest, is_authorized, request_id};
 use crate::sending::Sending;
+use crate::virtual_files::VirtualFiles;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::Response;
@@ -18,7 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 use tracing::{Instrument, Span};
-use wire::{ContentRange, Entity, Fault, HEADER_CHAT_ID, HEADER_MESSAGE_ID, MediaPath, REQUEST_ID_HEADER};
+use wire::{ContentRange, Entity, Fault, HEADER_CHAT_ID, HEADER_MESSAGE_ID, MediaPath, REQUEST_ID_HEADER, Spans};
 
 const CHAT: HeaderName = HeaderName::from_static(HEADER_CHAT_ID);
 const MESSAGE: HeaderName = HeaderName::from_static(HEADER_MESSAGE_ID);
@@ -27,6 +28,7 @@ const REQUEST_ID: HeaderName = HeaderName::from_static(REQUEST_ID_HEADER);
 /// What every request needs.
 pub(crate) struct Face {
     pub(crate) pool: Pool<Account>,
+    pub(crate) files: VirtualFiles,
     pub(crate) token: Secret,
     pub(crate) metrics: Arc<Metrics>,
     /// See [`crate::HiveOptions::stall`].
@@ -71,42 +73,55 @@ impl Face {
             return Err(Fault::BadRequest.into());
         }
         Span::current().record("media", tracing::field::display(asked.media.to_path()));
-        let message = MessageRef { chat_id: asked.media.chat_id, message_id: asked.media.message_id };
         let freshness = if asked.no_cache { Freshness::Now } else { Freshness::Recent };
+        let message = match asked.media {
+            MediaPath::Message { chat_id, message_id } => MessageRef { chat_id, message_id },
+            MediaPath::Virtual(slug) => return self.answer_virtual(&asked, slug, started).await,
+        };
+        let found = Found::Message(message);
         if asked.head {
             let location = self.pool.describe(message, freshness).await.map_err(refused)?;
-            let (entity, range) = accept(&asked, &location)?;
-            return head_of(asked.media, &entity, &range, None).map(|head| head.map(|()| Body::empty()));
+            let (range, entity) = accept(&asked, entity(&location))?;
+            return head_of(&found, &entity, &range, None).map(|head| head.map(|()| Body::empty()));
         }
         let opened = self.pool.open(message, freshness).await.map_err(refused)?;
-        let (entity, range) = accept(&asked, opened.location())?;
+        let (range, entity) = accept(&asked, entity(opened.location()))?;
         let partial = asked.range.map(|range| ContentRange { first: range.first, last: range.last, size: entity.size });
-        let head = head_of(asked.media, &entity, &range, partial)?;
+        let head = head_of(&found, &entity, &range, partial)?;
         let length = range.end - range.start;
         let mut body = opened.read(range);
         // Nothing is promised before the first bytes are here: until then a fault is an answer, afterwards it is a broken body.
         body.prime().await.map_err(refused)?;
         self.metrics.first_byte.observe(started.elapsed().max(Duration::from_micros(1)).as_secs_f64());
-        let sending = Sending::new(body, length, self.stall, Arc::clone(&self.metrics), Span::current());
+        let sending = Sending::new(Box::pin(body), length, self.stall, Arc::clone(&self.metrics), Span::current());
         Ok(head.map(|()| Body::new(sending)))
     }
 }
 
-fn refused(fault: PoolFault) -> Refusal {
+pub(crate) fn refused(fault: PoolFault) -> Refusal {
     tracing::info!(%fault, "no bytes");
     Refusal::from(&fault)
 }
 
-/// Checks the request against the version that is there; gives the bytes to send.
-fn accept(asked: &MediaRequest, location: &Location) -> Result<(Entity, Range<u64>), Refusal> {
-    let size = location.identity.size();
-    let entity = Entity {
+/// Where the bytes of an answer come from.
+pub(crate) enum Found {
+    Message(MessageRef),
+    Virtual(Spans),
+}
+
+fn entity(location: &Location) -> Entity {
+    Entity {
         etag: location.identity.etag(),
-        size,
+        size: location.identity.size(),
         content_type: location.mime_type.clone(),
         last_modified: location.date,
         file_name: location.file_name.clone(),
-    };
+    }
+}
+
+/// Checks the request against the version that is there; gives the bytes to send.
+pub(crate) fn accept(asked: &MediaRequest, entity: Entity) -> Result<(Range<u64>, Entity), Refusal> {
+    let size = entity.size;
     if !asked.if_match.allows(&entity.etag) {
         return Err(Fault::Changed.into());
     }
@@ -115,11 +130,11 @@ fn accept(asked: &MediaRequest, location: &Location) -> Result<(Entity, Range<u6
         Some(range) if range.last < size => range.first..range.last + 1,
         Some(_) => return Err(Refusal::outside(size)),
     };
-    Ok((entity, range))
+    Ok((range, entity))
 }
 
-fn head_of(
-    media: MediaPath,
+pub(crate) fn head_of(
+    found: &Found,
     entity: &Entity,
     range: &Range<u64>,
     partial: Option<ContentRange>,
@@ -127,12 +142,18 @@ fn head_of(
     let mut response = Response::new(());
     *response.status_mut() = if partial.is_some() { StatusCode::PARTIAL_CONTENT } else { StatusCode::OK };
     let headers = response.headers_mut();
-    entity.write(headers).map_err(|error| {
+    let written = match found {
+        Found::Message(message) => {
+            headers.insert(CHAT, HeaderValue::from(message.chat_id));
+            headers.insert(MESSAGE, HeaderValue::from(message.message_id));
+            entity.write(headers)
+        }
+        Found::Virtual(spans) => entity.write(headers).and_then(|()| spans.write(headers)),
+    };
+    written.map_err(|error| {
         tracing::error!(%error, "an entity outside the contract");
         Refusal::from(Fault::UpstreamReset)
     })?;
-    headers.insert(CHAT, HeaderValue::from(media.chat_id));
-    headers.insert(MESSAGE, HeaderValue::from(media.message_id));
     headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     headers.insert(CONTENT_LENGTH, HeaderValue::from(range.end - range.start));
     if let Some(value) = partial.and_then(|partial| HeaderValue::try_from(partial.to_string()).ok()) {

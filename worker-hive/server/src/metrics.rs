@@ -1,10 +1,14 @@
-//! What the hive shows of itself. Labels are bounded: methods, outcomes and kinds are closed sets, sessions are the operator's own.
+//! What the hive shows of itself. Labels are bounded: methods, outcomes, kinds and states are closed sets, sessions and data-centres are
+//! named up to a number and are `other` beyond it.
 
+use crate::session_metrics::SessionMetrics;
 use parking_lot::Mutex;
-use pool::SessionReport;
+use pool::{Observer, PoolReport};
+use prometheus::core::Collector;
 use prometheus::{
     Encoder, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
+use std::time::Duration;
 
 /// The hive's registry and the metrics that the HTTP side feeds.
 pub(crate) struct Metrics {
@@ -14,18 +18,48 @@ pub(crate) struct Metrics {
     pub(crate) bodies: IntGauge,
     pub(crate) broken_bodies: IntCounterVec,
     pub(crate) first_byte: Histogram,
+    queue: Queue,
     sessions: Mutex<SessionMetrics>,
 }
 
-struct SessionMetrics {
-    up: IntGaugeVec,
-    streams: IntGaugeVec,
-    rest: IntGaugeVec,
-    bytes: IntCounterVec,
-    chunks: IntCounterVec,
-    lookups: IntCounterVec,
-    flood_seconds: IntCounterVec,
-    faults: IntCounterVec,
+/// What the pool's line shows.
+struct Queue {
+    seconds: Histogram,
+    length: IntGauge,
+    refused: IntCounter,
+    retries: IntCounter,
+    hedges: IntCounter,
+    hedges_won: IntCounter,
+}
+
+/// Registers as it makes.
+pub(crate) struct Maker<'a>(pub(crate) &'a Registry);
+
+impl Maker<'_> {
+    fn keep<C: Collector + Clone + 'static>(&self, metric: C) -> Result<C, prometheus::Error> {
+        self.0.register(Box::new(metric.clone()))?;
+        Ok(metric)
+    }
+
+    pub(crate) fn counters(&self, name: &str, help: &str, labels: &[&str]) -> Result<IntCounterVec, prometheus::Error> {
+        self.keep(IntCounterVec::new(Opts::new(name, help), labels)?)
+    }
+
+    pub(crate) fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> Result<IntGaugeVec, prometheus::Error> {
+        self.keep(IntGaugeVec::new(Opts::new(name, help), labels)?)
+    }
+
+    fn counter(&self, name: &str, help: &str) -> Result<IntCounter, prometheus::Error> {
+        self.keep(IntCounter::new(name, help)?)
+    }
+
+    fn gauge(&self, name: &str, help: &str) -> Result<IntGauge, prometheus::Error> {
+        self.keep(IntGauge::new(name, help)?)
+    }
+
+    fn seconds(&self, name: &str, help: &str, buckets: &[f64]) -> Result<Histogram, prometheus::Error> {
+        self.keep(Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets.to_vec()))?)
+    }
 }
 
 impl Metrics {
@@ -33,64 +67,55 @@ impl Metrics {
     /// When a name is taken or malformed, which is a bug and shows at every start.
     pub(crate) fn new() -> Result<Self, prometheus::Error> {
         let registry = Registry::new();
-        let counters = |name: &str, help: &str, labels: &[&str]| -> Result<IntCounterVec, prometheus::Error> {
-            let vector = IntCounterVec::new(Opts::new(name, help), labels)?;
-            registry.register(Box::new(vector.clone()))?;
-            Ok(vector)
-        };
-        let gauges = |name: &str, help: &str| -> Result<IntGaugeVec, prometheus::Error> {
-            let vector = IntGaugeVec::new(Opts::new(name, help), &["session"])?;
-            registry.register(Box::new(vector.clone()))?;
-            Ok(vector)
-        };
-        let sessions = SessionMetrics {
-            up: gauges("hive_session_up", "1 unless Telegram revoked the session.")?,
-            streams: gauges("hive_session_streams", "Streams that hold the session.")?,
-            rest: gauges("hive_session_rest_seconds", "What is left of the session's flood wait.")?,
-            bytes: counters("hive_session_bytes_total", "Bytes fetched from Telegram.", &["session"])?,
-            chunks: counters("hive_session_chunks_total", "Chunks fetched from Telegram.", &["session"])?,
-            lookups: counters("hive_session_lookups_total", "Messages looked up.", &["session"])?,
-            flood_seconds: counters("hive_session_flood_seconds_total", "Flood wait told.", &["session"])?,
-            faults: counters("hive_session_faults_total", "Calls that failed.", &["session", "kind"])?,
-        };
-        let sent_bytes = IntCounter::new("hive_sent_bytes_total", "Body bytes handed to gateways.")?;
-        registry.register(Box::new(sent_bytes.clone()))?;
-        let bodies = IntGauge::new("hive_bodies", "Bodies being sent.")?;
-        registry.register(Box::new(bodies.clone()))?;
-        let buckets = vec![0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
-        let options = HistogramOpts::new("hive_first_byte_seconds", "From the request to its first body bytes.");
-        let first_byte = Histogram::with_opts(options.buckets(buckets))?;
-        registry.register(Box::new(first_byte.clone()))?;
+        let make = Maker(&registry);
+        let first_byte = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+        let waits = [0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
         Ok(Self {
-            requests: counters("hive_requests_total", "Requests by method and outcome.", &["method", "outcome"])?,
-            broken_bodies: counters("hive_broken_bodies_total", "Bodies that ended with a fault.", &["fault"])?,
-            sent_bytes,
-            bodies,
-            first_byte,
-            sessions: Mutex::new(sessions),
+            requests: make.counters(
+                "hive_requests_total",
+                "Requests by method and outcome.",
+                &["method", "outcome"],
+            )?,
+            broken_bodies: make.counters("hive_broken_bodies_total", "Bodies that ended with a fault.", &["fault"])?,
+            sent_bytes: make.counter("hive_sent_bytes_total", "Body bytes handed to gateways.")?,
+            bodies: make.gauge("hive_bodies", "Bodies being sent.")?,
+            first_byte: make.seconds(
+                "hive_first_byte_seconds",
+                "From the request to its first body bytes.",
+                &first_byte,
+            )?,
+            queue: Queue {
+                seconds: make.seconds(
+                    "hive_queue_seconds",
+                    "How long streams waited for a session's place.",
+                    &waits,
+                )?,
+                length: make.gauge("hive_queue_length", "Streams that wait for a session's place.")?,
+                refused: make.counter("hive_queue_refused_total", "Streams sent away without a place.")?,
+                retries: make.counter("hive_retries_total", "Calls made again after a fault.")?,
+                hedges: make.counter("hive_hedges_total", "Straggling chunks asked for a second time.")?,
+                hedges_won: make.counter("hive_hedges_won_total", "Second tries that were answered first.")?,
+            },
+            sessions: Mutex::new(SessionMetrics::new(&make)?),
             registry,
         })
     }
 
-    /// The text that Prometheus reads, with the sessions as they stand.
-    pub(crate) fn render(&self, reports: &[SessionReport]) -> Vec<u8> {
-        let sessions = self.sessions.lock();
-        for report in reports {
-            let name = [report.name.as_str()];
-            let whole = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
-            sessions.up.with_label_values(&name).set(i64::from(!report.banned));
-            sessions.streams.with_label_values(&name).set(whole(report.streams));
-            let rest = report.rests_for.map_or(0, |rest| i64::try_from(rest.as_secs()).unwrap_or(i64::MAX));
-            sessions.rest.with_label_values(&name).set(rest);
-            // The pool counts; here its sums are only carried over.
-            raise(&sessions.bytes.with_label_values(&name), report.bytes);
-            raise(&sessions.chunks.with_label_values(&name), report.chunks);
-            raise(&sessions.lookups.with_label_values(&name), report.lookups);
-            raise(&sessions.flood_seconds.with_label_values(&name), report.flood_seconds);
-            for (kind, count) in &report.faults {
-                raise(&sessions.faults.with_label_values(&[report.name.as_str(), kind]), *count);
-            }
+    /// The text that Prometheus reads, with the pool as it stands.
+    pub(crate) fn render(&self, report: &PoolReport) -> Vec<u8> {
+        self.queue.length.set(i64::try_from(report.waiting).unwrap_or(i64::MAX));
+        // The pool counts; here its sums are only carried over.
+        for (counter, sum) in [
+            (&self.queue.refused, report.refused),
+            (&self.queue.retries, report.retries),
+            (&self.queue.hedges, report.hedges),
+            (&self.queue.hedges_won, report.hedges_won),
+        ] {
+            counter.inc_by(sum.saturating_sub(counter.get()));
         }
+        // Held while gathering: another rendering begins by setting the gauges to 0.
+        let mut sessions = self.sessions.lock();
+        sessions.carry_over(&report.sessions);
         let mut text = Vec::new();
         if let Err(error) = TextEncoder::new().encode(&self.registry.gather(), &mut text) {
             tracing::error!(%error, "can't write metrics");
@@ -99,19 +124,33 @@ impl Metrics {
     }
 }
 
-fn raise(counter: &IntCounter, to: u64) {
-    counter.inc_by(to.saturating_sub(counter.get()));
+impl Observer for Metrics {
+    fn waited(&self, time: Duration) {
+        self.queue.seconds.observe(time.as_secs_f64());
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::Metrics;
+    use pool::{Observer, PoolReport};
+    use std::time::Duration;
 
     #[test]
-    fn every_name_is_registered_once() {
+    fn every_name_is_registered_once_and_the_line_is_shown() {
         let metrics = Metrics::new().unwrap();
         metrics.requests.with_label_values(&["GET", "ok"]).inc();
-        let text = String::from_utf8(metrics.render(&[])).unwrap();
-        assert!(text.contains("hive_requests_total{method=\"GET\",outcome=\"ok\"} 1"), "{text}");
+        metrics.waited(Duration::from_millis(20));
+        let report = PoolReport { waiting: 3, refused: 4, ..PoolReport::default() };
+        metrics.render(&report);
+        let text = String::from_utf8(metrics.render(&report)).unwrap();
+        for line in [
+            "hive_requests_total{method=\"GET\",outcome=\"ok\"} 1",
+            "hive_queue_length 3",
+            "hive_queue_refused_total 4",
+            "hive_queue_seconds_bucket{le=\"0.05\"} 1",
+        ] {
+            assert!(text.lines().any(|seen| seen == line), "{line}\n{text}");
+        }
     }
 }

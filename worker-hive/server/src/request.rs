@@ -47,7 +47,13 @@ impl MediaRequest {
             _ => return Err(Fault::BadRequest),
         };
         let media = MediaPath::parse(path).map_err(|_| Fault::BadRequest)?;
-        let names = [(HEADER_CHAT_ID, media.chat_id), (HEADER_MESSAGE_ID, i64::from(media.message_id))];
+        let names = match media {
+            MediaPath::Message { chat_id, message_id } => {
+                vec![(HEADER_CHAT_ID, chat_id), (HEADER_MESSAGE_ID, i64::from(message_id))]
+            }
+            // Its path says nothing of messages that a header could contradict.
+            MediaPath::Virtual(_) => Vec::new(),
+        };
         for (name, expected) in names {
             // A hand-over header may repeat the path; one that contradicts it means that something in between is confused.
             if headers.get_all(name).iter().any(|value| value.to_str().ok() != Some(expected.to_string().as_str())) {
@@ -92,10 +98,15 @@ fn read_range(headers: &HeaderMap) -> Result<Option<RequestRange>, Fault> {
 }
 
 fn read_if_match(headers: &HeaderMap) -> Result<IfMatch, Fault> {
-    let Some(value) = single(headers, &IF_MATCH)? else { return Ok(IfMatch::Any) };
+    Ok(read_tags(headers, &IF_MATCH)?.unwrap_or(IfMatch::Any))
+}
+
+/// The tags of the one header of this name (`If-Match` and its like), `None` if it is not there.
+pub(crate) fn read_tags(headers: &HeaderMap, name: &HeaderName) -> Result<Option<IfMatch>, Fault> {
+    let Some(value) = single(headers, name)? else { return Ok(None) };
     let text = value.to_str().map_err(|_| Fault::BadRequest)?.trim();
     if text == "*" {
-        return Ok(IfMatch::Any);
+        return Ok(Some(IfMatch::Any));
     }
     let mut tags = Vec::new();
     for item in text.split(',').map(str::trim) {
@@ -108,7 +119,7 @@ fn read_if_match(headers: &HeaderMap) -> Result<IfMatch, Fault> {
             tags.push(tag.to_owned());
         }
     }
-    Ok(IfMatch::Tags(tags))
+    Ok(Some(IfMatch::Tags(tags)))
 }
 
 fn is_no_cache(headers: &HeaderMap) -> bool {
@@ -148,7 +159,7 @@ mod tests {
         ];
         let request = MediaRequest::read(&Method::GET, PATH, &headers(&list)).unwrap();
         let expected = MediaRequest {
-            media: MediaPath { chat_id: -1001, message_id: 7 },
+            media: MediaPath::Message { chat_id: -1001, message_id: 7 },
             head: false,
             range: Some(RequestRange { first: 5, last: 9 }),
             if_match: IfMatch::Tags(vec!["a-1".into(), "b".into()]),

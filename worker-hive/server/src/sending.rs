@@ -5,7 +5,6 @@ use crate::refusal::Refusal;
 use bytes::Bytes;
 use futures_core::Stream;
 use http_body::{Body, Frame, SizeHint};
-use mtproto::Account;
 use parking_lot::Mutex;
 use pool::PoolFault;
 use std::pin::Pin;
@@ -29,21 +28,18 @@ pub(crate) struct Sending {
     _watch: AbortOnDropHandle<()>,
 }
 
+/// Bytes as the pool gives them.
+pub(crate) type Pieces = Pin<Box<dyn Stream<Item = Result<Bytes, PoolFault>> + Send>>;
+
 struct Source {
     /// None once it was given up.
-    body: Option<pool::Body<Account>>,
+    body: Option<Pieces>,
     /// Since when the server has had bytes and not asked for more. None while it waits for the pool.
     idle_since: Option<Instant>,
 }
 
 impl Sending {
-    pub(crate) fn new(
-        body: pool::Body<Account>,
-        left: u64,
-        stall: Duration,
-        metrics: Arc<Metrics>,
-        span: Span,
-    ) -> Self {
+    pub(crate) fn new(body: Pieces, left: u64, stall: Duration, metrics: Arc<Metrics>, span: Span) -> Self {
         metrics.bodies.inc();
         let source = Arc::new(Mutex::new(Source { body: Some(body), idle_since: Some(Instant::now()) }));
         let watch = watch(Arc::clone(&source), stall, span.clone());
@@ -73,7 +69,7 @@ impl Body for Sending {
         let Some(body) = source.body.as_mut() else {
             return Poll::Ready(Some(Err(self.broken(PoolFault::Reset("the reader stood still".to_owned())))));
         };
-        let next = span.in_scope(|| Pin::new(body).poll_next(cx));
+        let next = span.in_scope(|| body.as_mut().poll_next(cx));
         source.idle_since = next.is_ready().then(Instant::now);
         drop(source);
         next.map(|next| {

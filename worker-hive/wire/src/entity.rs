@@ -34,6 +34,13 @@ pub enum EntityError {
 }
 
 impl Entity {
+    /// True for `type/subtype`, perhaps with parameters, in visible ASCII of at most 255 characters and without a comma: what stays as
+    /// it is on the wire.
+    #[must_use]
+    pub fn is_content_type(text: &str) -> bool {
+        is_content_type(text)
+    }
+
     /// Writes the headers. Values outside the documented bounds are cleaned (content type) or left out (name), so that what comes
     /// from Telegram can never break the wire.
     ///

@@ -14,7 +14,7 @@ const FILMS: i32 = 3;
 const ROOM: u64 = 24;
 
 fn film_id(n: i32) -> MediaId {
-    MediaId { chat_id: -7, message_id: n }
+    MediaId::message(-7, n)
 }
 
 fn random_range(rng: &mut StdRng, size: u64) -> ByteRange {

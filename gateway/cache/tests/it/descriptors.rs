@@ -19,7 +19,7 @@ fn open_in(folder: &Path) -> usize {
 }
 
 async fn watch(cache: &Cache, origin: &FakeOrigin, number: i32) {
-    let id = MediaId { chat_id: 9, message_id: number };
+    let id = MediaId::message(9, number);
     origin.put(id, Film { size: SLICE, seed: u64::from(number.unsigned_abs()) + 10 });
     let reader = cache.media(id).await.unwrap().read(range(0, SLICE));
     check(reader, origin.film(id), range(0, SLICE)).await.unwrap();

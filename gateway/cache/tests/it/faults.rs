@@ -125,7 +125,7 @@ async fn a_vanished_folder_is_made_again() {
     let cache = open(config, &origin);
     fetch(&cache, &origin, range(0, 4 * SLICE)).await;
     // Files of another media push this one's out of the open ones, as time does.
-    let other = slice::MediaId { chat_id: 1, message_id: 1 };
+    let other = slice::MediaId::message(1, 1);
     origin.put(other, crate::support::Film { size: SLICE, seed: 4 });
     let reader = cache.media(other).await.unwrap().read(range(0, SLICE));
     crate::support::check(reader, origin.film(other), range(0, SLICE)).await.unwrap();

@@ -181,7 +181,7 @@ async fn a_question_that_fails_fails_for_all_and_is_asked_again() {
     let busy = cache.media(FILM).await.err();
     assert_eq!(busy, Some(OriginError::Busy { retry_after: Some(Duration::from_secs(3)) }));
     fetch(&cache, &origin, range(0, SLICE)).await;
-    let nobody = MediaId { chat_id: 1, message_id: 1 };
+    let nobody = MediaId::message(1, 1);
     assert_eq!(cache.media(nobody).await.err(), Some(OriginError::NotFound));
     assert_eq!(cache.stats().media, 1, "what isn't there leaves nothing behind");
 }
@@ -202,7 +202,7 @@ async fn an_unreachable_origin_costs_no_bytes_but_a_gone_media_does() {
 #[tokio::test]
 async fn a_purge_while_reading_leaves_right_bytes_and_no_files() {
     let (folder, origin) = (tempdir().unwrap(), FakeOrigin::new(16 * SLICE));
-    let other = MediaId { chat_id: 5, message_id: 5 };
+    let other = MediaId::message(5, 5);
     origin.put(other, Film { size: 3 * SLICE, seed: 5 });
     let cache = open(config(folder.path()), &origin);
     fetch(&cache, &origin, range(0, 8 * SLICE)).await;

@@ -11,7 +11,7 @@ use tokio::sync::{Semaphore, watch};
 
 pub(crate) const SLICE: u64 = 64 * 1024;
 pub(crate) const CHUNK: u64 = 16 * 1024;
-pub(crate) const FILM: MediaId = MediaId { chat_id: -100_500, message_id: 7 };
+pub(crate) const FILM: MediaId = MediaId::message(-100_500, 7);
 
 /// How a transfer goes wrong.
 #[derive(Clone, Copy, Debug)]
@@ -147,6 +147,7 @@ fn meta(film: Film) -> MediaMeta {
         content_type: "video/mp4".to_owned(),
         last_modified: Some(1_700_000_000),
         file_name: Some("film.mp4".to_owned()),
+        spans: None,
     }
 }
 

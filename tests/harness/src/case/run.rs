@@ -177,6 +177,8 @@ async fn act(stack: &mut Stack, words: &[&str]) -> Result<(), Failure> {
             let (chat, message) = (stack.film(name)?.chat_id, stack.film(name)?.message_id);
             Ok(stack.sim.world().delete_message(chat, message)?)
         }
+        ["join", slug, name, parts @ ..] => stack.join(slug, name, parts).await,
+        ["unjoin", slug] => stack.hive_command(&["virtual", "remove"], &[slug]).await,
         ["kill", "gateway"] => kill(stack.gateway.take()).await,
         ["kill", "hive"] => kill(stack.hive.take()).await,
         ["kill", "redis"] => {

@@ -31,9 +31,10 @@ pub(super) fn import(call: &Call<'_>, body: &[u8]) -> Answered {
     // Taken out whatever comes of it: an authorization can be imported once.
     let export = call.shared.exports.lock().remove(&asked.bytes);
     let export = export.filter(|export| export.dc == call.dc).ok_or_else(|| Refusal::bad("AUTH_BYTES_INVALID"))?;
-    if call.shared.live.read().accounts.get(export.account).is_none_or(|account| account.user_id != asked.id) {
-        return Err(Refusal::bad("USER_ID_INVALID"));
-    }
+    let account = call.shared.live.read().accounts.get(export.account).cloned();
+    let account =
+        account.filter(|account| account.user_id == asked.id).ok_or_else(|| Refusal::bad("USER_ID_INVALID"))?;
+    call.shared.counters.book.imported(&account.name, call.dc);
     signed_in(call, export.account, true)
 }
 
@@ -47,66 +48,47 @@ pub(super) fn import_bot(call: &Call<'_>, body: &[u8]) -> Answered {
     signed_in(call, index, false)
 }
 
-pub(super) fn send_code(call: &Call<'_>, body: &[u8]) -> Answered {
-    let asked: functions::auth::SendCode = arguments(body)?;
-    let phone = digits(&asked.phone_number);
-    let (_, home) = by_phone(call, &phone)?;
-    if home != call.dc {
-        return Err(Refusal::new(303, format!("PHONE_MIGRATE_{home}")));
-    }
-    let length = call.shared.live.read().login_code.len() as i32;
-    object(&enums::auth::SentCode::Code(types::auth::SentCode {
-        r#type: enums::auth::SentCodeType::App(types::auth::SentCodeTypeApp { length }),
-        phone_code_hash: code_hash(call, &phone),
-        next_type: None,
-        timeout: None,
-    }))
-}
-
-pub(super) fn sign_in(call: &Call<'_>, body: &[u8]) -> Answered {
-    let asked: functions::auth::SignIn = arguments(body)?;
-    let phone = digits(&asked.phone_number);
-    let (index, _) = by_phone(call, &phone)?;
-    if asked.phone_code_hash != code_hash(call, &phone) {
-        return Err(Refusal::bad("PHONE_CODE_EXPIRED"));
-    }
-    match asked.phone_code {
-        None => Err(Refusal::bad("PHONE_CODE_EMPTY")),
-        Some(code) if code != call.shared.live.read().login_code => Err(Refusal::bad("PHONE_CODE_INVALID")),
-        Some(_) => signed_in(call, index, false),
-    }
-}
-
 pub(super) fn log_out(context: &Context<'_>) -> Answered {
     context.call.entry.sign_in(None, false);
     object(&enums::auth::LoggedOut::Out(types::auth::LoggedOut { future_auth_token: None }))
 }
 
-fn digits(phone: &str) -> String {
-    phone.chars().filter(char::is_ascii_digit).collect()
-}
-
-fn find(call: &Call<'_>, wanted: impl Fn(&Account) -> bool) -> Option<(usize, i32)> {
+/// The account that `wanted` says yes to, and where it lives.
+pub(super) fn find(call: &Call<'_>, wanted: impl Fn(&Account) -> bool) -> Option<(usize, i32)> {
     let live = call.shared.live.read();
     let index = live.accounts.iter().position(wanted)?;
     live.accounts.get(index).map(|account| (index, account.home_dc))
 }
 
-fn by_phone(call: &Call<'_>, phone: &str) -> Result<(usize, i32), Refusal> {
-    find(call, |account| account.phone.as_deref() == Some(phone)).ok_or_else(|| Refusal::bad("PHONE_NUMBER_INVALID"))
+/// Signs an account in and answers with it, or asks for its password first.
+pub(super) fn enter(call: &Call<'_>, index: usize) -> Answered {
+    enter_quietly(call, index)?;
+    object(&authorization(call, index)?)
 }
 
-fn code_hash(call: &Call<'_>, phone: &str) -> String {
-    derive::hex(&derive::bytes32(call.shared.seed, phone, &[])[..9])
+/// As [`enter`], without the answer.
+pub(super) fn enter_quietly(call: &Call<'_>, index: usize) -> Result<(), Refusal> {
+    let locked = call.shared.live.read().accounts.get(index).is_some_and(|account| account.password.is_some());
+    if locked {
+        call.entry.hold(index);
+        return Err(Refusal::new(401, "SESSION_PASSWORD_NEEDED"));
+    }
+    call.entry.sign_in(Some(index), false);
+    Ok(())
 }
 
 /// Signs an account in and answers with it.
-fn signed_in(call: &Call<'_>, index: usize, imported: bool) -> Answered {
+pub(super) fn signed_in(call: &Call<'_>, index: usize, imported: bool) -> Answered {
+    call.entry.sign_in(Some(index), imported);
+    object(&authorization(call, index)?)
+}
+
+/// What somebody who has signed in is told.
+pub(super) fn authorization(call: &Call<'_>, index: usize) -> Result<enums::auth::Authorization, Refusal> {
     let live = call.shared.live.read();
     let account = live.accounts.get(index).ok_or_else(|| Refusal::bad("USER_ID_INVALID"))?;
-    call.entry.sign_in(Some(index), imported);
     let user = View { live: &live, account }.user(account);
-    object(&enums::auth::Authorization::Authorization(types::auth::Authorization {
+    Ok(enums::auth::Authorization::Authorization(types::auth::Authorization {
         setup_password_required: false,
         otherwise_relogin_days: None,
         tmp_sessions: None,

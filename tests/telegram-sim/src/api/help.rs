@@ -25,7 +25,8 @@ pub(super) fn config(call: &Call<'_>) -> Answered {
             secret: None,
         })
     };
-    let dc_options = call.shared.addresses.get().map(|all| all.iter().map(option).collect()).unwrap_or_default();
+    let both = [call.shared.addresses.get(), call.shared.addresses_v6.get()];
+    let dc_options = both.into_iter().flatten().flat_map(|all| all.iter().map(option)).collect();
     let now = unix_now();
     object(&enums::Config::Config(types::Config {
         default_p2p_contacts: false,

@@ -2,13 +2,16 @@
 
 mod auth;
 mod channels;
+mod codes;
 mod files;
 mod full;
 mod help;
 mod history;
 mod named;
 mod objects;
+mod password;
 mod send;
+mod tokens;
 mod uploads;
 mod users;
 
@@ -47,8 +50,14 @@ pub(crate) fn answer(call: &Call<'_>, caller: Option<&Caller>, query: &Query<'_>
     match query.method {
         "auth.importAuthorization" => return auth::import(call, body),
         "auth.importBotAuthorization" => return auth::import_bot(call, body),
-        "auth.sendCode" => return auth::send_code(call, body),
-        "auth.signIn" => return auth::sign_in(call, body),
+        "account.getPassword" => return password::get(call),
+        "auth.cancelCode" => return codes::cancel_code(call, body),
+        "auth.checkPassword" => return password::check(call, body),
+        "auth.exportLoginToken" => return tokens::export(call, body),
+        "auth.importLoginToken" => return tokens::import(call, body),
+        "auth.resendCode" => return codes::resend_code(call, body),
+        "auth.sendCode" => return codes::send_code(call, body),
+        "auth.signIn" => return codes::sign_in(call, body),
         "help.getConfig" => return help::config(call),
         "help.getNearestDc" => return help::nearest(call),
         _ => {}
@@ -56,6 +65,7 @@ pub(crate) fn answer(call: &Call<'_>, caller: Option<&Caller>, query: &Query<'_>
     let caller = caller.ok_or_else(Refusal::unregistered)?;
     let context = Context { call, caller };
     match query.method {
+        "auth.acceptLoginToken" => tokens::accept(&context, body),
         "auth.exportAuthorization" => auth::export(&context, body),
         "auth.logOut" => auth::log_out(&context),
         "channels.deleteMessages" => send::delete(&context, body),

@@ -5,20 +5,24 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
-use telegram_sim::{Account, Sim};
+use telegram_sim::{Account, Document, Sim};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 
-struct Desk {
-    sim: Sim,
-    folder: TempDir,
+pub(crate) struct Desk {
+    pub(crate) sim: Sim,
+    pub(crate) folder: TempDir,
 }
 
 impl Desk {
     fn new() -> Self {
+        Self::with(vec![film(4, 5 * MIB)])
+    }
+
+    pub(crate) fn with(films: Vec<Document>) -> Self {
         let accounts = vec![Account::bot("bot", 7001), Account::user("user", 7002)];
-        let sim = Sim::start(world(accounts, vec![film(4, 5 * MIB)])).unwrap();
+        let sim = Sim::start(world(accounts, films)).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let desk = Self { sim, folder };
         let root = desk.folder.path();
@@ -39,18 +43,18 @@ impl Desk {
         std::fs::File::create(self.folder.path().join(name)).unwrap().write_all(text.as_bytes()).unwrap();
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_worker-hive"));
         command.args(arguments).current_dir(self.folder.path()).stdin(Stdio::null());
         command
     }
 
-    fn run(&self, arguments: &[&str]) -> Output {
+    pub(crate) fn run(&self, arguments: &[&str]) -> Output {
         self.command(arguments).output().unwrap()
     }
 }
 
-fn text(output: &Output) -> (i32, String, String) {
+pub(crate) fn text(output: &Output) -> (i32, String, String) {
     let read = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
     (output.status.code().unwrap(), read(&output.stdout), read(&output.stderr))
 }
@@ -95,7 +99,7 @@ async fn import_check_sessions_and_run() {
     assert!(out.contains("2,4"), "where it was authorized is kept: {out}");
 }
 
-async fn download(socket: &Path) -> Vec<u8> {
+pub(crate) async fn download(socket: &Path) -> Vec<u8> {
     let connect = async {
         loop {
             match UnixStream::connect(socket).await {
@@ -144,4 +148,45 @@ fn wrong_usage_and_failures_are_told_apart_and_helped() {
         assert!(code == 1 && out.is_empty() && err.contains(needle), "{arguments:?}: {code} {out} {err}");
         assert!(!err.contains("deadbeef"));
     }
+}
+
+#[test]
+fn a_session_s_route_is_set_and_no_secret_is_an_argument_or_shown() {
+    let desk = Desk::new();
+    assert_eq!(desk.run(&["import", "--config", "hive.toml", "seeds.json"]).status.code(), Some(0));
+    let route = |arguments: &[&str]| {
+        let all = [&["sessions", "route", "--config", "hive.toml", "bot"], arguments].concat();
+        let (code, out, err) = text(&desk.run(&all));
+        assert!(!format!("{out}{err}").contains("s3cret"), "{out}{err}");
+        (code, out, err)
+    };
+    let shows = |expected: &str| {
+        let (code, out, err) = route(&[]);
+        assert_eq!((code, out), (0, format!("bot: {expected}\n")), "{err}");
+    };
+    shows("the hive's own");
+    assert_eq!(route(&["socks5://127.0.0.1:1080?ip=6"]).1, "bot: socks5://127.0.0.1:1080?ip=6\n");
+    let (code, _, err) = route(&["http://user:s3cret@127.0.0.1:1"]);
+    assert!(code == 1 && err.contains("is no argument"), "{err}");
+    shows("socks5://127.0.0.1:1080?ip=6");
+    desk.write("route", "http://user:s3cret@127.0.0.1:1\n");
+    assert_eq!(route(&["--file", "route"]).0, 0);
+    shows("http://[hidden]@127.0.0.1:1");
+    let mut child = desk.command(&["sessions", "route", "--config", "hive.toml", "user", "-"]);
+    let mut child = child.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let link = format!("tg://proxy?server=127.0.0.1&port=9&secret=dd{}", "5c".repeat(16));
+    child.stdin.take().unwrap().write_all(link.as_bytes()).unwrap();
+    assert_eq!(text(&child.wait_with_output().unwrap()).1, "user: mtproxy://[hidden]@127.0.0.1:9\n");
+    for (wrong, words) in [("ftp://s3cret", "a route is"), ("mtproxy://ees3cret@h:1", "must be 16 bytes")] {
+        desk.write("route", wrong);
+        let (code, _, err) = route(&["--file", "route"]);
+        assert!(code == 1 && err.contains(words), "{err}");
+    }
+    assert_eq!(desk.run(&["check", "--config", "hive.toml"]).status.code(), Some(0));
+    assert_eq!(route(&["--unset"]).1, "bot: the hive's own\n");
+    shows("the hive's own");
+    let settings = std::fs::read_to_string(desk.folder.path().join("hive.toml")).unwrap();
+    desk.write("wrong.toml", &format!("{settings}[route]\nurl = \"ftp://s3cret\"\n"));
+    let (code, out, err) = text(&desk.run(&["check", "--config", "wrong.toml"]));
+    assert!(code == 1 && err.contains("route.url: ") && !format!("{out}{err}").contains("s3cret"), "{err}");
 }

@@ -1,0 +1,143 @@
+//! An account that this hive runs: opened, in the pool, leased.
+
+use crate::roster::Means;
+use leases::Held;
+use mtproto::{Account, AccountLock, CallFault, Permission, StoreError};
+use pool::{Pool, SessionId};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_util::task::AbortOnDropHandle;
+
+/// Pause before an account that could not be brought up is tried again; doubles up to [`BRING_UP_LAST`].
+const BRING_UP_FIRST: Duration = Duration::from_millis(200);
+const BRING_UP_LAST: Duration = Duration::from_secs(60);
+
+/// How long calls under way may hold an account back that is let go.
+const LAST_CALLS: Duration = Duration::from_secs(5);
+
+pub(crate) struct Running {
+    account: Arc<Account>,
+    session: SessionId,
+    held: Held,
+    lock: AccountLock,
+    _bring_up: AbortOnDropHandle<()>,
+}
+
+/// What began, and what resolves with name and fence when its lease is lost.
+pub(crate) struct Started<F> {
+    pub(crate) running: Running,
+    pub(crate) lost: F,
+}
+
+impl Running {
+    /// Opens the session and gives it to the pool. Without success the lease is let go.
+    pub(crate) fn start(
+        means: &Means,
+        name: &str,
+        held: Held,
+    ) -> Result<Started<impl Future<Output = (String, u64)> + Send + use<>>, StoreError> {
+        let lock = means.folder.lock_account(name)?;
+        let permit = held.permit();
+        let permission = Permission::while_so(move || permit.is_valid());
+        let account = Account::open_permitted(&means.folder, name, Arc::clone(&means.client), permission)?;
+        if account.info().key_id != held.account() {
+            // Replaced since it was read: another key, another lease.
+            account.cut();
+            return Err(StoreError::InUse(name.into()));
+        }
+        // Whoever had it before may have been told to wait.
+        account.rest(held.rests_for());
+        let session = means.pool.add(Arc::clone(&account));
+        if !held.rests_for().is_zero() {
+            let seconds = u32::try_from(held.rests_for().as_millis().div_ceil(1000)).unwrap_or(u32::MAX);
+            means.pool.note(session, &CallFault::Flood { seconds, premium_exempt: false });
+        }
+        let bring_up = tokio::spawn(bring_up(Arc::clone(&account), session, means.pool.clone()));
+        let (lost, fence, name) = (held.lost(), held.fence(), name.to_owned());
+        let lost = async move {
+            lost.await;
+            (name, fence)
+        };
+        let running = Self { account, session, held, lock, _bring_up: AbortOnDropHandle::new(bring_up) };
+        Ok(Started { running, lost })
+    }
+
+    pub(crate) fn lease(&self) -> i64 {
+        self.held.account()
+    }
+
+    pub(crate) fn fence(&self) -> u64 {
+        self.held.fence()
+    }
+
+    pub(crate) fn session(&self) -> SessionId {
+        self.session
+    }
+
+    /// Ends its connections and its calls at once.
+    pub(crate) fn cut(&self, pool: &Pool<Account>) {
+        self.account.cut();
+        pool.cut(self.session);
+    }
+
+    /// Closes the session's file.
+    pub(crate) async fn close(self, name: &str) {
+        if let Err(error) = self.account.close().await {
+            tracing::warn!(session = name, %error, "can't close the session file");
+        }
+    }
+
+    /// Lets the last calls finish, closes everything, and then lets others have it.
+    pub(crate) async fn release(self, name: &str, pool: &Pool<Account>) {
+        let left = pool.remove(self.session);
+        if tokio::time::timeout(LAST_CALLS, left).await.is_err() {
+            tracing::info!(session = name, "calls of an account that is let go are cut off");
+        }
+        self.account.cut();
+        if let Err(error) = self.account.close().await {
+            tracing::warn!(session = name, %error, "can't close the session file");
+        }
+        let Self { account, held, lock, _bring_up: bring_up, .. } = self;
+        drop(bring_up);
+        drop(account);
+        drop(lock);
+        held.release().await;
+    }
+}
+
+/// Tries until the account is known: only then is its kind certain and are a user's chats learned.
+async fn bring_up(account: Arc<Account>, id: SessionId, pool: Pool<Account>) {
+    let mut pause = BRING_UP_FIRST;
+    loop {
+        match account.bring_up().await {
+            Ok(()) => {
+                pool.note_answer(id);
+                let info = account.info();
+                tracing::info!(
+                    account = account.name(),
+                    user_id = info.user_id,
+                    bot = info.bot,
+                    premium = info.premium,
+                    peers = info.peers,
+                    "account is up"
+                );
+                return;
+            }
+            Err(fault @ CallFault::Banned(_)) => {
+                // The pool says so in the log, once, and asks it no more.
+                pool.note(id, &fault);
+                return;
+            }
+            Err(fault @ CallFault::Flood { seconds, .. }) => {
+                // So that the wait is told to the other hives.
+                pool.note(id, &fault);
+                tokio::time::sleep(Duration::from_secs(u64::from(seconds) + 1)).await;
+            }
+            Err(fault) => {
+                tracing::warn!(account = account.name(), %fault, "account is not up yet");
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(BRING_UP_LAST);
+            }
+        }
+    }
+}
