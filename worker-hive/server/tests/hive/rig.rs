@@ -3,7 +3,7 @@
 use config::{ListenAddress, Secret};
 use hive_server::{Hive, HiveOptions};
 use http::{HeaderMap, Method, Request, StatusCode};
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper_util::rt::TokioIo;
 use mtproto::{ClientConfig, SessionFolder, SessionSeed};
@@ -82,7 +82,11 @@ impl Rig {
         documents: Vec<Document>,
         change: impl FnOnce(&mut HiveOptions),
     ) -> Self {
-        let sim = Sim::start(world(accounts, documents)).unwrap();
+        Self::start_in(world(accounts, documents), change).await
+    }
+
+    pub(crate) async fn start_in(world: World, change: impl FnOnce(&mut HiveOptions)) -> Self {
+        let sim = Sim::start(world).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let sessions = SessionFolder::open(&folder.path().join("store")).unwrap();
         for seed in sim.seeds() {
@@ -103,6 +107,9 @@ impl Rig {
             admin: "127.0.0.1:0".parse().unwrap(),
             token: Secret::inline(TOKEN).unwrap(),
             store: self.folder.path().join("store"),
+            store_key: None,
+            leases: None,
+            catalog: self.folder.path().join("catalog.sqlite"),
             client: ClientConfig {
                 connections: 2,
                 connect_timeout: Duration::from_secs(3),
@@ -188,6 +195,16 @@ impl Rig {
         timeout(PATIENCE, async { finish(self.open(method, path, headers).await).await }).await.expect("the hive hangs")
     }
 
+    /// Asks with a JSON body.
+    pub(crate) async fn send(&self, method: Method, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+        let ListenAddress::Tcp(address) = *self.hive().address() else { panic!("not on TCP") };
+        let mut all = vec![("authorization", "Bearer test-token"), ("content-type", "application/json")];
+        all.extend_from_slice(headers);
+        let body = Bytes::copy_from_slice(body.as_bytes());
+        let answer = async { finish(request_with(address, method, path, &all, body).await).await };
+        timeout(PATIENCE, answer).await.expect("the hive hangs")
+    }
+
     /// Sends a request and returns when the head is here; the body is still on its way.
     pub(crate) async fn open(&self, method: Method, path: &str, headers: &[(&str, &str)]) -> http::Response<Incoming> {
         let ListenAddress::Tcp(address) = *self.hive().address() else { panic!("not on TCP") };
@@ -201,6 +218,16 @@ pub(crate) async fn request(
     path: &str,
     headers: &[(&str, &str)],
 ) -> http::Response<Incoming> {
+    request_with(address, method, path, headers, Bytes::new()).await
+}
+
+async fn request_with(
+    address: SocketAddr,
+    method: Method,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: Bytes,
+) -> http::Response<Incoming> {
     let stream = TcpStream::connect(address).await.unwrap();
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
     tokio::spawn(connection);
@@ -208,7 +235,7 @@ pub(crate) async fn request(
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
-    sender.send_request(request.body(Empty::<Bytes>::new()).unwrap()).await.unwrap()
+    sender.send_request(request.body(Full::new(body)).unwrap()).await.unwrap()
 }
 
 /// Reads the body to its end, however it ends.
