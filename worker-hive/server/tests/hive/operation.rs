@@ -1,4 +1,5 @@
 //! What an operator sees, and what many streams cost Telegram.
+#![expect(clippy::disallowed_methods, reason = "compares with the hive's own clock")]
 
 use crate::rig::{KIB, MIB, Rig, film, film_bytes, finish, path, sha};
 use http::{Method, StatusCode};
