@@ -19,8 +19,12 @@ fn settings<T: Settings + Serialize>(text: &str) -> serde_json::Value {
         file.set_permissions(fs::Permissions::from_mode(0o600)).unwrap();
         file.write_all(SECRET.as_bytes()).unwrap();
     }
-    for (name, content) in [("redis.url", "redis://localhost/"), ("viewer.key", "not-to-be-printed, and 32 bytes long")]
-    {
+    let contents = [
+        ("redis.url", "redis://localhost/"),
+        ("route", "socks5://proxy.example:1080"),
+        ("viewer.key", "not-to-be-printed, and 32 bytes long"),
+    ];
+    for (name, content) in contents {
         let mut file = File::create(folder.path().join(name)).unwrap();
         file.set_permissions(fs::Permissions::from_mode(0o600)).unwrap();
         file.write_all(content.as_bytes()).unwrap();

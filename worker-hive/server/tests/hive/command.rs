@@ -125,7 +125,7 @@ pub(crate) async fn download(socket: &Path) -> Vec<u8> {
 #[test]
 fn wrong_usage_and_failures_are_told_apart_and_helped() {
     let desk = Desk::new();
-    for arguments in [&[][..], &["run"], &["import", "--config", "hive.toml"], &["melt"], &["run", "--config"]] {
+    for arguments in [&[][..], &["run"], &["import"], &["melt"], &["run", "--config"]] {
         let (code, out, err) = text(&desk.run(arguments));
         assert!(code == 2 && out.is_empty() && err.contains("--help"), "{arguments:?}: {code} {err}");
     }
