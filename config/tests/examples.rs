@@ -87,7 +87,10 @@ fn illustrations() {
         |text: String| without_optional_sections(&text).collect::<Vec<_>>().join("\n").replace("\n# Example: ", "\n");
     let gateway = settings::<GatewaySettings>(&uncomment(example::<GatewaySettings>()));
     assert_eq!(gateway["threads"], 4);
-    let hive = settings::<HiveSettings>(&uncomment(example::<HiveSettings>()));
+    // Keys that are not Telegram's go with data-centres that aren't either.
+    let relays = "data_centres = [{ id = 2, address = \"127.0.0.1:4430\" }]";
+    let hive = uncomment(example::<HiveSettings>()).replace("#data_centres = []", relays);
+    let hive = settings::<HiveSettings>(&hive);
     assert_eq!(hive["telegram"]["api_hash"], "[secret]");
     let key = |line: &&str| {
         line.starts_with("#[") || line.strip_prefix('#').is_some_and(|key| key.contains(" = ") && !key.starts_with(' '))

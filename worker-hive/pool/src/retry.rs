@@ -7,8 +7,11 @@ use tokio::time::Instant;
 
 const PAUSE_FIRST: Duration = Duration::from_millis(50);
 const PAUSE_LAST: Duration = Duration::from_secs(2);
-/// A refusal that is no fault of the connection is the same on the next try, mostly.
-const REFUSALS: u32 = 4;
+/// A refusal that is no fault of the connection is the same on the next try, mostly: four are enough.
+const REFUSALS: u32 = 12;
+const REFUSAL: u32 = 3;
+/// Another place, or a reference that has expired again, may well be right on the next try: many at once are a storm, not a refusal.
+const DETOUR: u32 = 1;
 
 /// One question's budget: time, and patience with refusals.
 #[derive(Clone, Debug)]
@@ -33,9 +36,11 @@ impl Retry {
             CallFault::Banned(_) => PoolFault::NoSession { retry_after: None },
             other => PoolFault::Reset(other.to_string()),
         });
-        if matches!(fault, CallFault::Other(_) | CallFault::Migrate(_) | CallFault::ReferenceExpired) {
-            self.refusals += 1;
-        }
+        self.refusals += match fault {
+            CallFault::Other(_) => REFUSAL,
+            CallFault::Migrate(_) | CallFault::ReferenceExpired => DETOUR,
+            _ => 0,
+        };
     }
 
     /// What the last failed try is told as.
@@ -113,6 +118,11 @@ mod tests {
         assert_eq!(retry.check(now), Ok(()));
         (0..4).for_each(|_| retry.failed(&CallFault::Other("LIMIT_INVALID".into())));
         assert!(matches!(retry.check(now), Err(PoolFault::Reset(_))));
+        let mut retry = Retry::new(now + Duration::from_secs(30));
+        (0..11).for_each(|_| retry.failed(&CallFault::ReferenceExpired));
+        assert_eq!(retry.check(now), Ok(()));
+        retry.failed(&CallFault::Migrate(4));
+        assert!(retry.check(now).is_err());
     }
 
     #[test]

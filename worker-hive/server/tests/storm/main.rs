@@ -262,7 +262,9 @@ fn judge(seed: u64, plan: &Plan, seen: &Conduct, margin: Duration) {
     assert!(seen.documents <= cap, "seed {seed}: {} streams at once, {cap} allowed: {seen:?}", seen.documents);
     let most = seen.parts.values().max().copied().unwrap_or(0);
     assert!(most <= CONNECTIONS * PER_CONNECTION, "seed {seed}: {most} chunks at once: {seen:?}");
-    for (method, after) in &seen.during_waits {
+    // A connection that is lost meanwhile is made again, and says who it is: that asks nothing of the account.
+    let asked = seen.during_waits.iter().filter(|(method, _)| *method != "help.getConfig");
+    for (method, after) in asked {
         let after = Duration::from_millis(*after);
         assert!(after <= margin, "seed {seed}: {method} {after:?} into a wait, margin {margin:?}: {seen:?}");
     }
