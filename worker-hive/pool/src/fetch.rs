@@ -124,11 +124,15 @@ impl<S: Source> Transfer<S> {
                 Err(fault) => fault,
             };
             match fault {
-                CallFault::Migrate(dc) if detours < DETOURS && dc != location.dc => {
+                CallFault::Migrate(dc) if dc != location.dc => {
                     detours += 1;
+                    // Kept even when it counts as a refusal: or every further try would ask where the document is not.
                     self.pool.moved(session, self.message, &location, dc);
                     self.dc.store(dc, Ordering::Relaxed);
                     search.is_about(dc);
+                    if detours > DETOURS {
+                        search.failed(&lease, &fault);
+                    }
                 }
                 CallFault::ReferenceExpired if detours < DETOURS => {
                     detours += 1;

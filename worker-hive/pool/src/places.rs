@@ -77,7 +77,7 @@ pub(crate) struct Places<S: Source> {
     state: Mutex<State<S>>,
     rules: Rules,
     observer: Option<Arc<dyn Observer>>,
-    /// Told by sessions when a trial is over.
+    /// Told by sessions when a trial is over, and of faults.
     turned: Arc<Notify>,
 }
 
@@ -171,7 +171,7 @@ impl<S: Source> Places<S> {
             // Listens from here on: a trial may end while places are handed out.
             turned.as_mut().enable();
             self.hand_out();
-            // Ends of streams and trials are told; nobody tells when a flood wait or a quarantine ends.
+            // Ends of streams and trials are told, and that a flood wait or a quarantine begins; nobody tells when it ends.
             let next = self.next_change().map_or(until, |next| next.min(until));
             tokio::select! {
                 biased;

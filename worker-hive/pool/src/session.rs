@@ -34,7 +34,7 @@ pub(crate) struct Session<S> {
     health: Mutex<Health>,
     /// Held by the one call that is made to see whether the session is to be trusted again.
     trial: Semaphore,
-    /// Told when a trial is over: there may be room now.
+    /// Told when a trial is over, as there may be room now, and of faults, as there may be a new time to wait for.
     turned: Arc<Notify>,
     streams: AtomicUsize,
     counters: Counters,
@@ -282,6 +282,8 @@ impl<S: Source> Session<S> {
         health.fault(dc, fault, asked, now);
         let after = (health.is_banned(), health.standing(dc, now));
         drop(health);
+        // Whoever waits in the line sleeps until the first change that was due when it joined.
+        self.turned.notify_waiters();
         match (before, after) {
             ((false, _), (true, _)) => {
                 tracing::error!(session = self.name(), %fault, "the session is lost: sign in again and import it, or remove it");

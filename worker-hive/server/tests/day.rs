@@ -24,12 +24,12 @@ use tokio::task::spawn_blocking;
 use tokio::time::advance;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
-/// What is due within one such step is due at once; less than any of the hive's limits on an answer.
-const STRIDE: Duration = Duration::from_secs(5);
+/// What is due within one such step is due at once.
+const STRIDE: Duration = Duration::from_secs(30);
 /// How far the clock moves at a time while there is traffic, and how long that really takes: some things wait for a timer.
 const TICK: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(4));
-/// How long, really, packets have after a stride.
-const SETTLE: Duration = Duration::from_millis(2);
+/// How long, really, packets have after a stride: what is not answered then may be taken for lost.
+const SETTLE: Duration = Duration::from_millis(4);
 const CONNECTIONS: u64 = 4;
 const FILMS: [(i32, u64); 4] = [(2, 5 * MIB), (2, 6 * MIB), (4, 7 * MIB), (4, 8 * MIB)];
 const NAMES: [&str; 3] = ["ann", "ben", "cleo"];

@@ -79,6 +79,8 @@ pub(crate) struct Plan {
     pub(crate) streams_premium: usize,
     pub(crate) streams_standard: usize,
     pub(crate) rtt_ms: u64,
+    /// Whether straggling chunks are asked for twice.
+    pub(crate) hedges: bool,
 }
 
 impl Plan {
@@ -108,6 +110,7 @@ impl Plan {
             streams_premium: usize::try_from(dice.between(2, 5)).unwrap(),
             streams_standard: usize::try_from(dice.between(1, 3)).unwrap(),
             rtt_ms: dice.between(2, 9),
+            hedges: dice.per_mille(500),
             hope,
             accounts,
             films,
