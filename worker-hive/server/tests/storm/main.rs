@@ -270,7 +270,9 @@ fn judge(seed: u64, plan: &Plan, seen: &Conduct, margin: Duration) {
         let connections = CONNECTIONS + usize::from(seen.cuts.contains_key(dc));
         assert!(*most <= connections * PER_CONNECTION, "seed {seed}: {most} chunks at once from {dc}: {seen:?}");
     }
-    for (method, after) in &seen.during_waits {
+    // Every connection begins with this question, and nobody is signed in where it is answered.
+    let judged = seen.during_waits.iter().filter(|(method, _)| *method != "help.getConfig");
+    for (method, after) in judged {
         let after = Duration::from_millis(*after);
         assert!(after <= margin, "seed {seed}: {method} {after:?} into a wait, margin {margin:?}: {seen:?}");
     }
