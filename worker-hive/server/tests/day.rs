@@ -27,7 +27,7 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 /// What is due within one such step is due at once.
 const STRIDE: Duration = Duration::from_secs(30);
 /// How far the clock moves at a time while there is traffic, and how long that really takes: some things wait for a timer.
-const TICK: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(4));
+const TICK: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(4));
 /// How long, really, packets have after a stride: what is not answered then may be taken for lost.
 const SETTLE: Duration = Duration::from_millis(4);
 const CONNECTIONS: u64 = 4;
