@@ -28,6 +28,7 @@ fuzz_target!(|data: &[u8]| {
         content_type: "video/mp4".to_owned(),
         last_modified: Some(1_700_000_000),
         file_name: None,
+        spans: None,
     };
     let given = answer(&headers, &meta, max);
     inside(&given, &meta, max);
