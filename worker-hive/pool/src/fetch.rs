@@ -124,9 +124,10 @@ impl<S: Source> Transfer<S> {
                 Err(fault) => fault,
             };
             match fault {
+                // Both are heeded even when they count as refusals: or every further try would ask where the document is not, or in a way
+                // that is over.
                 CallFault::Migrate(dc) if dc != location.dc => {
                     detours += 1;
-                    // Kept even when it counts as a refusal: or every further try would ask where the document is not.
                     self.pool.moved(session, self.message, &location, dc);
                     self.dc.store(dc, Ordering::Relaxed);
                     search.is_about(dc);
@@ -134,12 +135,14 @@ impl<S: Source> Transfer<S> {
                         search.failed(&lease, &fault);
                     }
                 }
-                CallFault::ReferenceExpired if detours < DETOURS => {
+                CallFault::ReferenceExpired => {
                     detours += 1;
                     let renewed = self.pool.locate(session, self.message, Freshness::After(&location)).await;
-                    // Anything else that was found, or not found, is looked at by the next turn.
-                    if let Err(LocateFault::Call(fault)) = renewed {
-                        search.failed(&lease, &fault);
+                    match renewed {
+                        Err(LocateFault::Call(fault)) => search.failed(&lease, &fault),
+                        // What was found, or not found, is looked at by the next turn.
+                        _ if detours > DETOURS => search.failed(&lease, &fault),
+                        _ => {}
                     }
                 }
                 fault => search.failed(&lease, &fault),

@@ -24,6 +24,8 @@ struct Session {
     flooded: AtomicBool,
     /// Chunks asked for are told these, one after the other, before they are given.
     told: Mutex<VecDeque<CallFault>>,
+    /// After that, references are expired until the document is looked up again.
+    stale: AtomicBool,
 }
 
 impl Source for Session {
@@ -36,6 +38,7 @@ impl Source for Session {
     }
 
     async fn locate(&self, _: MessageRef) -> Result<Location, LocateFault> {
+        self.stale.fetch_and(!self.told.lock().is_empty(), Ordering::SeqCst);
         Ok(Location::synthetic(Identity::new(1, SIZE), HOME, vec![1]))
     }
 
@@ -46,6 +49,9 @@ impl Source for Session {
         }
         if let Some(fault) = self.told.lock().pop_front() {
             return Err(fault);
+        }
+        if self.stale.load(Ordering::SeqCst) {
+            return Err(CallFault::ReferenceExpired);
         }
         if location.dc != HOME {
             return Err(CallFault::Migrate(HOME));
@@ -102,13 +108,19 @@ async fn who_waits_hears_of_a_flood_wait_that_begins_meanwhile() {
     assert!(waited < Duration::from_secs(2), "{waited:?} for a flood wait of a second");
 }
 
-/// Found by a storm: once a chunk had been sent about three times, no word on where the document is was heeded any more.
+/// Found by storms: once a chunk had been sent about three times, no word on where the document is, or on its reference, was heeded.
 #[tokio::test(start_paused = true)]
-async fn the_last_word_on_a_documents_data_centre_counts() {
-    let pool = Pool::new(PoolConfig::default());
-    let session = Arc::new(Session::default());
-    pool.add(Arc::clone(&session));
-    let told = [CallFault::ReferenceExpired, CallFault::ReferenceExpired, CallFault::Migrate(HOME + 2)];
-    *session.told.lock() = told.into();
-    assert_eq!(length(pool.open(MESSAGE, Freshness::Recent).await.unwrap().read(0..1024)).await, 1024);
+async fn the_last_word_on_where_and_how_to_ask_counts() {
+    use CallFault::{Migrate, ReferenceExpired};
+    for (told, stale) in [
+        ([ReferenceExpired, ReferenceExpired, Migrate(HOME + 2)], false),
+        ([Migrate(HOME + 2), ReferenceExpired, Migrate(HOME + 2)], true),
+    ] {
+        let pool = Pool::new(PoolConfig::default());
+        let session =
+            Arc::new(Session { stale: AtomicBool::new(stale), told: Mutex::new(told.into()), ..Session::default() });
+        pool.add(Arc::clone(&session));
+        let body = pool.open(MESSAGE, Freshness::Recent).await.unwrap().read(0..1024);
+        assert_eq!(length(body).await, 1024, "{stale}");
+    }
 }
