@@ -108,6 +108,8 @@ impl Edge {
     pub(crate) fn metrics_text(&self) -> Result<Vec<u8>, prometheus::Error> {
         let stats = self.cache.stats();
         let limits = self.limiter.stats(clock::tick());
+        let hives = self.hive.health();
+        let out_of_reach = hives.iter().filter(|(_, left_alone)| *left_alone).count();
         let mut text = self.metrics.text(&Elsewhere {
             log_dropped: self.access_log.dropped(),
             observe_dropped: self.observer.dropped(),
@@ -116,6 +118,7 @@ impl Edge {
             cache_events: cache_events(&stats),
             cache_state: cache_state(&stats),
             hive: self.hive.stats().snapshot(),
+            hives: vec![("named", hives.len() as u64), ("out_of_reach", out_of_reach as u64)],
         })?;
         plugin_metrics::write(&self.plugins.stats(), &mut text);
         Ok(text)

@@ -24,6 +24,7 @@ pub(crate) struct Metrics {
     cache_events: IntCounterVec,
     cache_state: IntGaugeVec,
     hive: IntCounterVec,
+    hives: IntGaugeVec,
     observe_dropped: IntCounter,
     limit_events: IntCounterVec,
     limit_state: IntGaugeVec,
@@ -37,6 +38,7 @@ pub(crate) struct Elsewhere {
     pub(crate) cache_events: Rows,
     pub(crate) cache_state: Rows,
     pub(crate) hive: Rows,
+    pub(crate) hives: Rows,
     pub(crate) observe_dropped: u64,
     pub(crate) limit_events: Rows,
     pub(crate) limit_state: Rows,
@@ -70,6 +72,13 @@ impl Metrics {
                 Opts::new("hive_total", "Requests, bytes and faults towards the hive."),
                 &["what"],
             )?,
+            hives: IntGaugeVec::new(
+                Opts::new(
+                    "hives",
+                    "Hives that the settings name, and those left alone because they were out of reach.",
+                ),
+                &["what"],
+            )?,
             observe_dropped: IntCounter::new(
                 "observe_dropped_total",
                 "Requests that observe plugins were not told of, because too many waited.",
@@ -93,6 +102,7 @@ impl Metrics {
         registry.register(Box::new(metrics.cache_events.clone()))?;
         registry.register(Box::new(metrics.cache_state.clone()))?;
         registry.register(Box::new(metrics.hive.clone()))?;
+        registry.register(Box::new(metrics.hives.clone()))?;
         registry.register(Box::new(metrics.observe_dropped.clone()))?;
         registry.register(Box::new(metrics.limit_events.clone()))?;
         registry.register(Box::new(metrics.limit_state.clone()))?;
@@ -134,8 +144,11 @@ impl Metrics {
         for (name, value) in &elsewhere.limit_events {
             set(&self.limit_events.with_label_values(&[name]), *value);
         }
-        for (gauges, rows) in [(&self.cache_state, &elsewhere.cache_state), (&self.limit_state, &elsewhere.limit_state)]
-        {
+        for (gauges, rows) in [
+            (&self.cache_state, &elsewhere.cache_state),
+            (&self.limit_state, &elsewhere.limit_state),
+            (&self.hives, &elsewhere.hives),
+        ] {
             for (name, value) in rows {
                 gauges.with_label_values(&[name]).set(i64::try_from(*value).unwrap_or(i64::MAX));
             }
@@ -169,6 +182,7 @@ mod tests {
             cache_events: vec![("fills", 3)],
             cache_state: vec![("bytes", 7)],
             hive: vec![],
+            hives: vec![("out_of_reach", 1)],
             observe_dropped: 0,
             limit_events: vec![("refused_viewer", 2)],
             limit_state: vec![],
@@ -182,6 +196,7 @@ mod tests {
             "streamvault_sent_bytes_total 42",
             "streamvault_cache_events_total{event=\"fills\"} 3",
             "streamvault_cache_state{what=\"bytes\"} 7",
+            "streamvault_hives{what=\"out_of_reach\"} 1",
             "streamvault_first_byte_seconds_count 1",
         ] {
             assert!(text.contains(line), "{line} is not in:\n{text}");

@@ -20,7 +20,7 @@ use slice::{ByteRange, ETag, MediaId, MediaMeta, Opened, OriginError, SliceOrigi
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
-use wire::{MediaPath, RequestRange, Slug};
+use wire::{MediaPath, RequestRange};
 
 /// How to reach the hives and how long to be patient with them.
 #[derive(Clone, Debug)]
@@ -155,7 +155,7 @@ impl Shared {
     }
 
     fn request(&self, method: Method, media: MediaId) -> Result<Request<Empty<Bytes>>, TryError> {
-        let path = path(media)?;
+        let path = path(media);
         Request::builder()
             .method(method)
             .uri(format!("http://hive{path}"))
@@ -185,12 +185,10 @@ impl Shared {
 }
 
 /// Where the hive has the media.
-fn path(media: MediaId) -> Result<String, TryError> {
+fn path(media: MediaId) -> String {
     let path = match media {
         MediaId::Message { chat_id, message_id } => MediaPath::Message { chat_id, message_id },
-        MediaId::Virtual(slug) => MediaPath::Virtual(
-            Slug::parse(slug.as_str()).map_err(|_| TryError::Protocol("a slug that the hive can't have"))?,
-        ),
+        MediaId::Virtual(slug) => MediaPath::Virtual(slug),
     };
-    Ok(path.to_path())
+    path.to_path()
 }

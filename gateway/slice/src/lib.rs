@@ -29,7 +29,6 @@ mod multipart;
 mod origin;
 mod range;
 mod select;
-mod slug;
 mod window;
 
 pub use answer::{Answer, answer};
@@ -37,5 +36,5 @@ pub use conditions::{Precondition, precondition};
 pub use multipart::{Boundary, Multipart, MultipartError, Part, content_range, unsatisfied_range};
 pub use origin::{ByteRange, ETag, MediaId, MediaMeta, Opened, OriginBody, OriginError, SliceOrigin, Spans};
 pub use select::{Selection, select};
-pub use slug::{Slug, SlugError};
 pub use window::restrict;
+pub use wire::{Slug, SlugError};

@@ -1,12 +1,12 @@
 //! Where slices come from: the one face at which the cache and the hive client meet.
 
-use crate::slug::Slug;
 use bytes::Bytes;
 use futures_core::Stream;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
+use wire::Slug;
 
 /// A media object, whoever asks for it: two tenants that show the same film share its bytes.
 ///

@@ -40,7 +40,7 @@
 //!   TTL: *two hives use one account* until it reaches Redis again. From inside, a hive can't tell this from an outage. If Redis answers at
 //!   all, and be it by a refusal, it is no outage, and the hive stops. Operators choose; the runbook says by what.
 //! - **Clocks**: a hive's own can't be set; it may run wrong by a sixth. Redis' may jump. Backwards it is a gap, and leases live longer by as
-//!   much; forwards by more than half a TTL it is a gap too. A shorter jump forwards ends leases earlier by as much, which harms nobody who
+//!   much; forwards by more than five twelfths of a TTL it is a gap too. A shorter jump forwards ends leases earlier by as much, which harms nobody who
 //!   can renew; together with a cut-off or an outage in the same TTL, two may hold for what the jump is longer than a sixth of a TTL. Let the
 //!   clock of Redis be slewed, not stepped.
 //! - **A lost answer**: what was granted and not heard of runs out, or is granted again to the same run. **A late question** does
