@@ -2,7 +2,7 @@
 //! asks them what viewers would.
 //!
 //! What it does: [`Stack`] holds the three up and can kill and restart them; [`Client`] asks over plain sockets and tells a
-//! broken body from a whole one; [`case`] runs `tests/cases/<area>/<behaviour>.case` files. What it refuses to do: share code
+//! broken body from a whole one; [`case`] runs `tests/cases/<area>/<behaviour>.case` files; [`Terminal`] is a person at a prompt. What it refuses to do: share code
 //! with what it tests. Links are signed by its own ten lines, expected bytes come from the simulator's world. Who calls it:
 //! the tests under `tests/` and the benchmarks. What stays true: dropping a stack leaves no process and no file behind.
 
@@ -17,6 +17,7 @@ mod redis;
 mod settings;
 mod sign;
 mod stack;
+mod terminal;
 
 pub use client::{Answer, Client};
 pub use films::{Film, NewFilm, size};
@@ -27,6 +28,7 @@ pub use redis::Redis;
 pub use settings::{ADMIN_TOKEN, Settings};
 pub use sign::{SECRET, path_escape, sign, token, viewer_token};
 pub use stack::Stack;
+pub use terminal::Terminal;
 
 /// What harness code fails with: tests print it and stop.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;

@@ -1,9 +1,9 @@
 //! `worker-hive login` as a person at a terminal and as a script use it, against a simulated Telegram.
 
 use crate::rig::{TOKEN, film, world};
-use crate::terminal::Terminal;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use harness::Terminal;
 use mtproto::{AccountInfo, SessionFolder};
 use std::io::{ErrorKind, Write};
 use std::process::{Command, Output, Stdio};

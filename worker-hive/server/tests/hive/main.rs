@@ -11,7 +11,6 @@ mod operation;
 mod requests;
 mod rig;
 mod speed;
-mod terminal;
 mod virtual_bodies;
 mod virtual_command;
 mod virtual_manifests;

@@ -1,4 +1,9 @@
 //! A program in a terminal of its own, and the person in front of it.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "whoever sits before a screen that doesn't go on fails the test"
+)]
 
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{LocalModes, tcgetattr};
@@ -12,7 +17,8 @@ use std::time::Duration;
 /// Whoever waits longer for a word has waited in vain.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-pub(crate) struct Terminal {
+/// What is on the screen, and the keyboard. Dropping it ends the program.
+pub struct Terminal {
     keyboard: File,
     /// Held so that the terminal outlives the program.
     slave: File,
@@ -23,8 +29,13 @@ pub(crate) struct Terminal {
 }
 
 impl Terminal {
-    /// Runs a program with arguments: `setsid` makes the terminal its controlling one, so that Ctrl-C is a signal to it.
-    pub(crate) fn run(command: &Command) -> Self {
+    /// Runs a program with arguments, environment and folder: `setsid` makes the terminal its controlling one, so that Ctrl-C is a
+    /// signal to it.
+    ///
+    /// # Panics
+    /// When it can't be started.
+    #[must_use]
+    pub fn run(command: &Command) -> Self {
         let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
         grantpt(&master).unwrap();
         unlockpt(&master).unwrap();
@@ -38,7 +49,10 @@ impl Terminal {
         let end = || slave.try_clone().unwrap();
         let mut run = Command::new("setsid");
         run.arg("--ctty").arg(command.get_program()).args(command.get_args());
-        run.current_dir(command.get_current_dir().unwrap()).stdin(end()).stdout(end()).stderr(end());
+        run.stdin(end()).stdout(end()).stderr(end());
+        if let Some(folder) = command.get_current_dir() {
+            run.current_dir(folder);
+        }
         for (name, value) in command.get_envs() {
             if let Some(value) = value {
                 run.env(name, value);
@@ -60,7 +74,10 @@ impl Terminal {
     }
 
     /// Waits until the screen says this, after what was waited for before, and returns all that came up to it.
-    pub(crate) fn wait_for(&mut self, text: &str) -> String {
+    ///
+    /// # Panics
+    /// With all that is on the screen, when a minute passes without a new word.
+    pub fn wait_for(&mut self, text: &str) -> String {
         loop {
             let fresh = &self.seen[self.read..];
             if let Some(at) = fresh.windows(text.len()).position(|window| window == text.as_bytes()) {
@@ -76,27 +93,44 @@ impl Terminal {
         }
     }
 
-    pub(crate) fn type_line(&mut self, text: &str) {
+    /// Types, and presses Enter.
+    ///
+    /// # Panics
+    /// When the terminal is gone.
+    pub fn type_line(&mut self, text: &str) {
         self.keyboard.write_all(text.as_bytes()).unwrap();
         self.keyboard.write_all(b"\n").unwrap();
     }
 
-    pub(crate) fn press_ctrl_c(&mut self) {
+    /// Interrupts what runs.
+    ///
+    /// # Panics
+    /// When the terminal is gone.
+    pub fn press_ctrl_c(&mut self) {
         self.keyboard.write_all(&[3]).unwrap();
     }
 
     /// Everything that was on the screen so far.
-    pub(crate) fn all(&self) -> String {
+    #[must_use]
+    pub fn all(&self) -> String {
         String::from_utf8_lossy(&self.seen).into_owned()
     }
 
     /// Whether what is typed is shown.
-    pub(crate) fn echoes(&self) -> bool {
+    ///
+    /// # Panics
+    /// When the terminal is gone.
+    #[must_use]
+    pub fn echoes(&self) -> bool {
         tcgetattr(&self.slave).unwrap().local_modes.contains(LocalModes::ECHO)
     }
 
     /// Waits for the end, and returns it with all that was on the screen.
-    pub(crate) fn end(mut self) -> (ExitStatus, String) {
+    ///
+    /// # Panics
+    /// When the terminal is gone.
+    #[must_use]
+    pub fn end(mut self) -> (ExitStatus, String) {
         let status = self.child.wait().unwrap();
         // Behind whatever the program wrote: once this is there, all is.
         self.slave.write_all(b"<the program has ended>").unwrap();
