@@ -16,13 +16,17 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::Span;
 
 /// Exactly `left` bytes, or an error. An error makes the HTTP server close the connection (HTTP/1) or reset the stream (HTTP/2),
-/// so that a short body never looks whole.
+/// so that a short body never looks whole. Before it tells the error it lets the server send what it has: hyper throws away a head
+/// and bytes that are still in its buffer when the error comes in the same breath, and the reader would see a connection that
+/// closes without an answer.
 ///
 /// Whoever stops taking bytes would keep a session's place for ever, and the HTTP server does not ask the body again until its own
 /// buffers are empty: so a task beside it gives the body up.
 pub(crate) struct Sending {
     source: Arc<Mutex<Source>>,
     left: u64,
+    /// To be told when the server asks for more again.
+    failed: Option<PoolFault>,
     metrics: Arc<Metrics>,
     span: Span,
     _watch: AbortOnDropHandle<()>,
@@ -43,14 +47,16 @@ impl Sending {
         metrics.bodies.inc();
         let source = Arc::new(Mutex::new(Source { body: Some(body), idle_since: Some(Instant::now()) }));
         let watch = watch(Arc::clone(&source), stall, span.clone());
-        Self { source, left, metrics, span, _watch: AbortOnDropHandle::new(tokio::spawn(watch)) }
+        Self { source, left, failed: None, metrics, span, _watch: AbortOnDropHandle::new(tokio::spawn(watch)) }
     }
 
-    fn broken(&self, fault: PoolFault) -> PoolFault {
+    fn broken(&mut self, fault: PoolFault, cx: &Context<'_>) -> Poll<Option<Result<Frame<Bytes>, PoolFault>>> {
         let code = Refusal::from(&fault).fault.code();
         self.metrics.broken_bodies.with_label_values(&[code]).inc();
         self.span.in_scope(|| tracing::warn!(%fault, left = self.left, "a body broke"));
-        fault
+        self.failed = Some(fault);
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 }
 
@@ -62,33 +68,31 @@ impl Body for Sending {
         if self.left == 0 {
             return Poll::Ready(None);
         }
+        if let Some(fault) = self.failed.take() {
+            return Poll::Ready(Some(Err(fault)));
+        }
         // Chunks are asked for while the body is polled: they belong to the request.
         let span = self.span.clone();
         let source = Arc::clone(&self.source);
         let mut source = source.lock();
         let Some(body) = source.body.as_mut() else {
-            return Poll::Ready(Some(Err(self.broken(PoolFault::Reset("the reader stood still".to_owned())))));
+            return self.broken(PoolFault::Reset("the reader stood still".to_owned()), cx);
         };
         let next = span.in_scope(|| body.as_mut().poll_next(cx));
         source.idle_since = next.is_ready().then(Instant::now);
         drop(source);
-        next.map(|next| {
-            Some(match next {
-                Some(Ok(bytes)) => {
-                    let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-                    match self.left.checked_sub(length) {
-                        Some(left) => {
-                            self.left = left;
-                            self.metrics.sent_bytes.inc_by(length);
-                            Ok(Frame::data(bytes))
-                        }
-                        None => Err(self.broken(PoolFault::Reset("more bytes than promised".to_owned()))),
-                    }
-                }
-                Some(Err(fault)) => Err(self.broken(fault)),
-                None => Err(self.broken(PoolFault::Reset("fewer bytes than promised".to_owned()))),
-            })
-        })
+        let bytes = match std::task::ready!(next) {
+            Some(Ok(bytes)) => bytes,
+            Some(Err(fault)) => return self.broken(fault, cx),
+            None => return self.broken(PoolFault::Reset("fewer bytes than promised".to_owned()), cx),
+        };
+        let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        let Some(left) = self.left.checked_sub(length) else {
+            return self.broken(PoolFault::Reset("more bytes than promised".to_owned()), cx);
+        };
+        self.left = left;
+        self.metrics.sent_bytes.inc_by(length);
+        Poll::Ready(Some(Ok(Frame::data(bytes))))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -117,5 +121,36 @@ async fn watch(source: Arc<Mutex<Source>>, stall: Duration, span: Span) {
 impl Drop for Sending {
     fn drop(&mut self) {
         self.metrics.bodies.dec();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+    use futures_util::stream;
+    use http_body_util::{BodyExt, Empty};
+    use hyper::service::service_fn;
+    use hyper_util::rt::TokioIo;
+    use std::convert::Infallible;
+
+    /// Whoever asked learns what was sent, and that it broke: not that a connection closed without a word.
+    #[tokio::test]
+    async fn what_was_sent_before_an_error_arrives() {
+        let (ours, theirs) = tokio::io::duplex(64 * 1024);
+        let metrics = Arc::new(Metrics::new().unwrap());
+        let answer = service_fn(move |_request| {
+            let pieces = stream::iter([Ok(Bytes::from_static(b"first")), Err(PoolFault::Timeout)]);
+            let body = Sending::new(Box::pin(pieces), 100, Duration::from_secs(9), Arc::clone(&metrics), Span::none());
+            async { Ok::<_, Infallible>(http::Response::new(body)) }
+        });
+        tokio::spawn(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(ours), answer));
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(theirs)).await.unwrap();
+        tokio::spawn(connection);
+        let request = http::Request::get("/").body(Empty::<Bytes>::new()).unwrap();
+        let mut body = sender.send_request(request).await.unwrap().into_body();
+        assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "first");
+        assert!(body.frame().await.unwrap().is_err());
     }
 }

@@ -187,6 +187,8 @@ async fn a_boundary_costs_no_round_trip_and_no_second_place() {
     let rig = rig(&split, 1, |options| {
         options.pool.streams_per_session = 1;
         options.pool.location_ttl = Duration::ZERO;
+        // What is asked for twice is a fault here, and on a slow machine everything straggles.
+        options.pool.hedges = 0.0;
     })
     .await;
     let (documents, last) = (documents(&rig), 20 * MIB - 512 * KIB);
