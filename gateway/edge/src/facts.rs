@@ -6,8 +6,9 @@ use crate::identify::{Identified, Identity};
 use http::header::{COOKIE, RANGE};
 use http::{HeaderMap, HeaderValue};
 use link::Uri;
-use plugin_host::{Chain, Claims, Link, Media, Request};
+use plugin_host::{Chain, Claims, Likening, Link, Media, Request};
 use std::borrow::Cow;
+use std::net::IpAddr;
 use std::sync::Arc;
 use viewer::Viewer;
 
@@ -69,6 +70,46 @@ pub(crate) fn request(identified: &Identified<'_>, chains: [Option<&Chain>; 2], 
         }
     }
     request
+}
+
+/// Takes in all that policy plugins can see of a request, as it came, but for its id and its range. A fact that [`request`] gains
+/// belongs in here, too.
+pub(crate) fn liken(identified: &Identified<'_>, policy: &Chain, incoming: &Incoming<'_>, parts: &mut Likening) {
+    let authorized = &identified.authorized;
+    let accepted = &authorized.accepted;
+    let headers = &accepted.head.headers;
+    parts.bytes(authorized.tenant.id.as_bytes());
+    parts.number(u64::from(incoming.secure) << 1 | u64::from(accepted.method == Method::Head));
+    parts.bytes(accepted.host.as_bytes());
+    parts.bytes(accepted.authority.as_bytes());
+    // The path, the query, and with them the media and the link's token.
+    parts.bytes(incoming.target);
+    parts.bytes(authorized.grant.key_id.as_bytes());
+    parts.number(authorized.grant.expires.unsigned_abs());
+    parts.number(u64::from(authorized.expired));
+    match accepted.remote.map(|address| address.to_canonical()) {
+        None => parts.number(0),
+        Some(IpAddr::V4(address)) => parts.bytes(&address.octets()),
+        Some(IpAddr::V6(address)) => parts.bytes(&address.octets()),
+    }
+    parts.bytes(identified.viewer.as_bytes());
+    match &identified.identity {
+        Identity::Anonymous => parts.number(0),
+        Identity::Invalid => parts.number(1),
+        // The claims, as they were signed.
+        Identity::Verified(_) => {
+            let token = authorized.tenant.tokens.as_ref().and_then(|tokens| tokens.find(headers));
+            parts.bytes(token.unwrap_or_default().as_bytes());
+        }
+    }
+    let visible = policy.visible();
+    for (name, value) in headers {
+        let whole = name == COOKIE && !visible.cookies.is_empty();
+        if whole || visible.headers.iter().any(|shown| shown == name.as_str()) {
+            parts.bytes(name.as_str().as_bytes());
+            parts.bytes(value.as_bytes());
+        }
+    }
 }
 
 /// What a viewer's token says, as the host asks for it.

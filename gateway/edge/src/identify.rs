@@ -2,6 +2,7 @@
 
 use crate::entitle::Authorized;
 use config::gateway::{ViewerAlgorithm, ViewerTokens};
+use http::HeaderMap;
 use http::header::HeaderName;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
@@ -65,6 +66,11 @@ impl Tokens {
         self.cookie.as_deref() == Some(name)
     }
 
+    /// The token that a request carries, believed or not.
+    pub(crate) fn find<'a>(&self, headers: &'a HeaderMap) -> Option<&'a str> {
+        find_token(headers, Some(&self.header), self.cookie.as_deref())
+    }
+
     pub(crate) fn new(settings: &ViewerTokens) -> Result<Self, String> {
         let keys = settings.keys.iter().map(|key| {
             let algorithm = match key.algorithm {
@@ -92,7 +98,7 @@ impl Tokens {
 /// Looks for the viewer's token and verifies it. Never refuses: whoever has no name is somebody else's choice.
 pub(crate) fn identify(authorized: Authorized<'_>, now: i64) -> Identified<'_> {
     let identity = authorized.tenant.tokens.as_ref().map_or(Identity::Anonymous, |tokens| {
-        match find_token(&authorized.accepted.head.headers, Some(&tokens.header), tokens.cookie.as_deref()) {
+        match tokens.find(&authorized.accepted.head.headers) {
             None => Identity::Anonymous,
             Some(token) => tokens.verifier.verify(token, now).map_or(Identity::Invalid, Identity::Verified),
         }

@@ -10,6 +10,7 @@ use limits::Bounds;
 use plugin_host::{Chain, Limits, Policy, Request};
 use slice::ByteRange;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A request that plugins let through. Only this step makes one, and the cache is asked for nothing less.
 pub(crate) struct Permitted<'a> {
@@ -30,13 +31,12 @@ pub(crate) async fn permit<'a>(
     later: Option<&Chain>,
     incoming: &Incoming<'_>,
 ) -> Result<Permitted<'a>, Refusal> {
-    let visible = [policy, later];
-    let request =
-        (policy.is_some() || later.is_some()).then(|| Arc::new(facts::request(&identified, visible, incoming)));
-    let allowed = match (policy, &request) {
-        (Some(policy), Some(request)) => decided(policy.policy(request).await)?,
-        _ => Limits::default(),
+    let facts = || Arc::new(facts::request(&identified, [policy, later], incoming));
+    let (allowed, asked) = match policy {
+        Some(policy) => allowed(policy, &identified, incoming, facts).await?,
+        None => (Limits::default(), None),
     };
+    let request = asked.or_else(|| later.map(|_| facts()));
     let until = expiry(&identified.authorized, allowed.expires, incoming.now)?;
     let tenant = &identified.authorized.tenant.limits;
     let rate = |size: Option<ByteSize>| size.map(ByteSize::bytes);
@@ -60,9 +60,31 @@ pub(crate) async fn permit<'a>(
     Ok(Permitted { identified, request, bounds, windows, until })
 }
 
-fn decided(policy: Policy) -> Result<Limits, Refusal> {
+/// What the policy chain allows; and what it saw of the request, if it had to be asked.
+async fn allowed(
+    policy: &Chain,
+    identified: &Identified<'_>,
+    incoming: &Incoming<'_>,
+    facts: impl Fn() -> Arc<Request>,
+) -> Result<(Limits, Option<Arc<Request>>), Refusal> {
+    let liken = || policy.liken(|parts| facts::liken(identified, policy, incoming, parts));
+    let like = if policy.keeps() { liken() } else { None };
+    if let Some(limits) = like.and_then(|like| policy.kept(like, incoming.tick)) {
+        return Ok((limits, None));
+    }
+    let request = facts();
+    let (limits, keep) = decided(policy.policy(&request).await)?;
+    if let Some(keep) = keep
+        && let Some(like) = like.or_else(liken)
+    {
+        policy.keep(like, &limits, incoming.tick + keep);
+    }
+    Ok((limits, Some(request)))
+}
+
+fn decided(policy: Policy) -> Result<(Limits, Option<Duration>), Refusal> {
     match policy {
-        Policy::Allow(limits) => Ok(limits),
+        Policy::Allow(limits, keep) => Ok((limits, keep)),
         Policy::Deny { plugin, status, text } => Err(Refusal::Denied { plugin, status, text }),
         Policy::Redirect { plugin, url } => Err(Refusal::Redirected { plugin, url, cookies: Vec::new() }),
         Policy::Failed { plugin, failure } => Err(Refusal::PluginFailed { plugin, reason: failure.to_string() }),

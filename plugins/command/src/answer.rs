@@ -1,6 +1,7 @@
 //! What came of a question, as a table that a file can be compared with.
 
 use plugin_host::{Ads, ByteRange, Cookie, Failure, Limits, Playlist, Policy, TenantRecord, TenantStatus};
+use std::time::Duration;
 use toml::{Table, Value};
 
 /// Keys that an expectation may name, for each kind of question.
@@ -15,6 +16,7 @@ pub(crate) const POLICY: &[&str] = &[
     "expires",
     "ranges",
     "viewer",
+    "keep",
     "failure",
     "reason",
     "kv",
@@ -41,7 +43,7 @@ pub(crate) const OBSERVE: &[&str] = &["verdict", "failure", "kv"];
 
 pub(crate) fn policy(policy: Policy) -> Table {
     match policy {
-        Policy::Allow(limits) => self::limits(limits),
+        Policy::Allow(limits, keep) => self::limits(limits, keep),
         Policy::Deny { status, text, .. } => {
             table([("verdict", "deny".into()), ("status", i64::from(status).into()), ("text", text.into())])
         }
@@ -114,7 +116,7 @@ pub(crate) fn heard(failure: Option<&'static str>) -> Table {
     }
 }
 
-fn limits(limits: Limits) -> Table {
+fn limits(limits: Limits, keep: Option<Duration>) -> Table {
     let mut answer = table([("verdict", "allow".into())]);
     put(&mut answer, "bytes_per_second", limits.bytes_per_second.map(number));
     put(&mut answer, "viewer_streams", limits.viewer_streams.map(i64::from));
@@ -123,6 +125,7 @@ fn limits(limits: Limits) -> Table {
     let range = |range: ByteRange| Value::String(format!("{}-{}", range.first, range.last));
     put(&mut answer, "ranges", limits.ranges.map(|ranges| ranges.into_iter().map(range).collect::<Vec<_>>()));
     put(&mut answer, "viewer", limits.viewer);
+    put(&mut answer, "keep", keep.map(|keep| number(keep.as_secs())));
     answer
 }
 

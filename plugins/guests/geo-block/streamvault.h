@@ -81,6 +81,7 @@ typedef struct {
         size_t length;
     } ranges;
     sv_optional_text viewer;
+    sv_optional_u32 keep;
 } sv_limits;
 
 typedef struct {
@@ -97,7 +98,7 @@ typedef struct {
 
 #ifdef __wasm__
 _Static_assert(sizeof(sv_optional_value) == 24 && offsetof(sv_optional_value, value.of) == 16, "laid out as the contract is");
-_Static_assert(sizeof(sv_verdict) == 80 && offsetof(sv_verdict, of.allow.viewer) == 64, "laid out as the contract is");
+_Static_assert(sizeof(sv_verdict) == 88 && offsetof(sv_verdict, of.allow.viewer) == 64 && offsetof(sv_verdict, of.allow.keep) == 76, "laid out as the contract is");
 #endif
 
 SV_IMPORT("config", "get")

@@ -5,6 +5,7 @@ use crate::counters::Decision;
 use crate::edits;
 use crate::failure::Failure;
 use crate::hooks::{AskAds, AskObserve, AskPlaylist, AskPolicy, AskTenant, batch};
+use crate::kept::{Kept, Likeness, Likening};
 use crate::reply::{self, AdsReply, PolicyReply};
 use crate::request::Request;
 use crate::slot::Slot;
@@ -12,6 +13,7 @@ use crate::verdict::{Ads, Cookie, Failed, Finished, Limits, Playlist, PlaylistKi
 use plugin_package::Visible;
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The plugins of one hook that are asked about one tenant, in order. At least one.
 ///
@@ -27,6 +29,8 @@ pub struct Chain {
 pub(crate) struct Members {
     pub(crate) slots: Vec<Arc<Slot>>,
     pub(crate) visible: Visible,
+    /// None while a canary is on trial: its share is one of requests, not of viewers.
+    pub(crate) kept: Option<Kept>,
 }
 
 impl std::fmt::Debug for Chain {
@@ -50,15 +54,45 @@ impl Chain {
         generations.map(|generation| generation.shared.limits.playlist).max().unwrap_or_default()
     }
 
+    /// Whether policy hooks have said to keep a verdict, so that it makes sense to [`liken`](Self::liken) a request.
+    #[must_use]
+    pub fn keeps(&self) -> bool {
+        self.members.kept.as_ref().is_some_and(Kept::any)
+    }
+
+    /// What makes a request like another: `parts` must take in everything that a policy hook can see of it, but for its id and range.
+    /// None where verdicts aren't kept.
+    pub fn liken(&self, parts: impl FnOnce(&mut Likening)) -> Option<Likeness> {
+        Some(self.members.kept.as_ref()?.liken(parts))
+    }
+
+    /// What policy hooks allowed a request like this one, and said to keep longer than `now`. They are not called, but are counted as
+    /// having decided.
+    #[must_use]
+    pub fn kept(&self, like: Likeness, now: Duration) -> Option<Limits> {
+        let limits = self.members.kept.as_ref()?.get(like, now)?;
+        self.members.slots.iter().for_each(|slot| slot.counters.decided(Decision::Kept));
+        Some(limits)
+    }
+
+    /// Keeps what [`policy`](Self::policy) allowed. `until` is on the clock of [`kept`](Self::kept).
+    pub fn keep(&self, like: Likeness, limits: &Limits, until: Duration) {
+        if let Some(kept) = &self.members.kept {
+            kept.keep(like, limits, until);
+        }
+    }
+
     /// Asks policy hooks: the first that refuses or redirects is final, limits add up to the tightest.
     pub async fn policy(&self, request: &Arc<Request>) -> Policy {
         let mut limits = Limits::default();
+        let mut keep = Some(Duration::MAX);
         for slot in &self.members.slots {
             let check = |_: &_, verdict| reply::policy(verdict).map_err(Failure::from);
             match slot.ask(&self.tenant, &request.id, Some(request), AskPolicy, check).await {
-                Ok(PolicyReply::Allow(more)) => {
+                Ok(PolicyReply::Allow(more, time)) => {
                     slot.counters.decided(Decision::Allow);
                     limits = limits.and(more);
+                    keep = keep.min(time);
                 }
                 Ok(PolicyReply::Deny { status, text }) => {
                     slot.counters.decided(Decision::Deny);
@@ -71,10 +105,11 @@ impl Chain {
                 Err(failure) if slot.fails_closed() => {
                     return Policy::Failed { plugin: Arc::clone(&slot.plugin), failure };
                 }
-                Err(_) => {}
+                // What was not asked about said nothing of how long that holds.
+                Err(_) => keep = None,
             }
         }
-        Policy::Allow(limits)
+        Policy::Allow(limits, keep)
     }
 
     /// Asks ads hooks: the first that redirects is final, cookies add up (a later one of the same name wins).

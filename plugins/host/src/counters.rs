@@ -29,10 +29,10 @@ pub const LATENCY_BOUNDS: [u64; 19] = [
 ];
 
 /// Words for what hooks decide, in the order of [`Decision`].
-pub(crate) const DECISIONS: [&str; 9] =
-    ["allow", "deny", "redirect", "proceed", "set-cookies", "rewritten", "found", "unknown", "heard"];
+pub(crate) const DECISIONS: [&str; 10] =
+    ["allow", "deny", "redirect", "proceed", "set-cookies", "rewritten", "found", "unknown", "heard", "kept"];
 
-/// What a call that did not fail decided. Observe hooks decide nothing: theirs count as `Heard`.
+/// What a call that did not fail decided. Observe hooks decide nothing: theirs count as `Heard`. `Kept` is an `Allow` given earlier.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Decision {
     Allow,
@@ -44,6 +44,7 @@ pub(crate) enum Decision {
     Found,
     Unknown,
     Heard,
+    Kept,
 }
 
 /// Calls by how long they took, waiting for an instance included.

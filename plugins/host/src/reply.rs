@@ -7,6 +7,7 @@ use crate::text::misleads;
 use crate::verdict::{Branding, ByteRange, Cookie, Limits, TenantRecord, TenantStatus};
 use config::gateway::Domain;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Longest URL to redirect to, in bytes.
 const LONGEST_URL: usize = 4_096;
@@ -66,8 +67,12 @@ pub enum BadReply {
 /// A policy hook's verdict, checked.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum PolicyReply {
-    Allow(Limits),
-    Deny { status: u16, text: String },
+    /// Within limits; for how long requests alike need not be asked about.
+    Allow(Limits, Option<Duration>),
+    Deny {
+        status: u16,
+        text: String,
+    },
     Redirect(String),
 }
 
@@ -80,7 +85,10 @@ pub(crate) enum AdsReply {
 
 pub(crate) fn policy(verdict: policy::Verdict) -> Result<PolicyReply, BadReply> {
     match verdict {
-        policy::Verdict::Allow(limits) => self::limits(limits).map(PolicyReply::Allow),
+        policy::Verdict::Allow(limits) => {
+            let keep = limits.keep.map(keep).transpose()?;
+            Ok(PolicyReply::Allow(self::limits(limits)?, keep))
+        }
         policy::Verdict::Deny(denial) => {
             if !(matches!(denial.status, 400..=499) || denial.status == 503) {
                 return Err(BadReply::OutOfBounds("denial.status"));
@@ -88,6 +96,13 @@ pub(crate) fn policy(verdict: policy::Verdict) -> Result<PolicyReply, BadReply> 
             Ok(PolicyReply::Deny { status: denial.status, text: plain(denial.text, 200, "denial.text")? })
         }
         policy::Verdict::Redirect(url) => destination(url, "redirect").map(PolicyReply::Redirect),
+    }
+}
+
+fn keep(seconds: u32) -> Result<Duration, BadReply> {
+    match seconds {
+        1..=60 => Ok(Duration::from_secs(seconds.into())),
+        _ => Err(BadReply::OutOfBounds("keep")),
     }
 }
 

@@ -4,6 +4,7 @@ use super::{AdsReply, BadReply, PolicyReply, ads, policy, tenant, tenants};
 use crate::bindings::exports::streamvault::plugin::{ads as wit_ads, policy as wit_policy};
 use crate::verdict::{ByteRange, Limits, TenantStatus};
 use std::sync::Arc;
+use std::time::Duration;
 
 fn no_limits() -> wit_policy::Limits {
     wit_policy::Limits {
@@ -13,6 +14,7 @@ fn no_limits() -> wit_policy::Limits {
         expires: None,
         ranges: Vec::new(),
         viewer: None,
+        keep: None,
     }
 }
 
@@ -125,7 +127,21 @@ fn limits() {
     ];
     for (limits, want) in rows {
         let shown = format!("{limits:?}");
-        assert_eq!(policy(wit_policy::Verdict::Allow(limits)), want.map(PolicyReply::Allow), "{shown}");
+        assert_eq!(
+            policy(wit_policy::Verdict::Allow(limits)),
+            want.map(|limits| PolicyReply::Allow(limits, None)),
+            "{shown}"
+        );
+    }
+}
+
+#[test]
+fn how_long_a_verdict_holds() {
+    let out = Err(BadReply::OutOfBounds("keep"));
+    for (seconds, want) in [(0, out), (1, Ok(1)), (60, Ok(60)), (61, out), (u32::MAX, out)] {
+        let verdict = wit_policy::Verdict::Allow(wit_policy::Limits { keep: Some(seconds), ..no_limits() });
+        let want = want.map(|want| PolicyReply::Allow(Limits::default(), Some(Duration::from_secs(want))));
+        assert_eq!(policy(verdict), want, "{seconds}");
     }
 }
 

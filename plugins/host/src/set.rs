@@ -1,6 +1,7 @@
 //! All plugins at one moment, and for each hook who is asked about which tenant.
 
 use crate::chain::{Chain, Members};
+use crate::kept::Kept;
 use crate::slot::Slot;
 use plugin_package::{Hook, Tenants, Visible};
 use std::collections::{BTreeSet, HashMap};
@@ -77,5 +78,6 @@ fn members<'a>(slots: impl Iterator<Item = &'a Arc<Slot>>) -> Option<Arc<Members
         all.into_iter().collect()
     };
     let visible = Visible { headers: shown(|visible| &visible.headers), cookies: shown(|visible| &visible.cookies) };
-    (!slots.is_empty()).then(|| Arc::new(Members { slots, visible }))
+    let kept = slots.iter().all(|slot| slot.canary.is_none()).then(Kept::new);
+    (!slots.is_empty()).then(|| Arc::new(Members { slots, visible, kept }))
 }

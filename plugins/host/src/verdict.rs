@@ -2,6 +2,7 @@
 
 use crate::failure::Failure;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Bytes `first` to `last` of a file, both included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -75,8 +76,8 @@ fn common(ours: &[ByteRange], theirs: &[ByteRange]) -> Vec<ByteRange> {
 /// What the policy hooks of a chain decided.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Policy {
-    /// Go on, within these limits.
-    Allow(Limits),
+    /// Go on, within these limits; for how long requests alike need not be asked about, if at all.
+    Allow(Limits, Option<Duration>),
     /// Refuse.
     Deny {
         /// Who refused.

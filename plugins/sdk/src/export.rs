@@ -42,6 +42,7 @@ pub fn decide(plugin: &impl Policy, request: &WitRequest) -> PolicyVerdict {
                 .map(|range| wit_policy::ByteRange { first: range.first, last: range.last })
                 .collect(),
             viewer: limits.viewer,
+            keep: limits.keep,
         }),
         Verdict::Deny { status, text } => PolicyVerdict::Deny(wit_policy::Denial { status, text }),
         Verdict::Redirect(url) => PolicyVerdict::Redirect(url),

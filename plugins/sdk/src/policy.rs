@@ -37,6 +37,8 @@ pub struct Limits {
     pub ranges: Vec<ByteRange>,
     /// Whom to count streams and bytes under, in the place of [`Request::viewer`]. Up to 256 bytes.
     pub viewer: Option<String>,
+    /// For how many seconds (1 to 60) requests alike need not be asked about.
+    pub keep: Option<u32>,
 }
 
 /// A decision on a request.
@@ -104,6 +106,13 @@ impl Verdict {
     /// Whom to count streams and bytes under, in the place of [`Request::viewer`]. Up to 256 bytes.
     pub fn viewer(self, viewer: impl Into<String>) -> Self {
         self.with(|limits| limits.viewer = Some(viewer.into()))
+    }
+
+    /// For how many seconds (1 to 60) requests alike need not be asked about: all that a hook can see of them is the same, but for
+    /// [`Request::id`] and [`Request::range`]. Say it only if the verdict follows from the request and the settings, or from
+    /// what may be that old. Without it each request is asked about.
+    pub fn keep(self, seconds: u32) -> Self {
+        self.with(|limits| limits.keep = Some(seconds))
     }
 
     fn with(mut self, change: impl FnOnce(&mut Limits)) -> Self {

@@ -21,6 +21,8 @@ pub enum Fixed {
         ranges: Vec<(u64, u64)>,
         /// `viewer`.
         viewer: Option<String>,
+        /// `keep`.
+        keep: Option<u32>,
     },
     /// `deny`: status and text.
     Deny(u16, String),
@@ -33,11 +35,11 @@ const VERDICT: u32 = 1024;
 const REST: u32 = 2048;
 
 impl Fixed {
-    /// `rate=N`, `viewer-streams=N`, `tenant-streams=N`, `expires=UNIX`, `ranges=0-9,20-29`, `viewer=NAME`; or `deny=STATUS:TEXT`; or
+    /// `rate=N`, `viewer-streams=N`, `tenant-streams=N`, `expires=UNIX`, `ranges=0-9,20-29`, `viewer=NAME`, `keep=SECONDS`; or `deny=STATUS:TEXT`; or
     /// `redirect=URL`.
     pub(crate) fn read(options: &[&str]) -> Result<Self, Failure> {
         let (mut rate, mut viewer_streams, mut tenant_streams, mut expires) = (None, None, None, None);
-        let (mut ranges, mut viewer) = (Vec::new(), None);
+        let (mut ranges, mut viewer, mut keep) = (Vec::new(), None, None);
         for option in options {
             match option.split_once('=').ok_or("expected KEY=VALUE")? {
                 ("rate", number) => rate = Some(number.parse()?),
@@ -45,6 +47,7 @@ impl Fixed {
                 ("tenant-streams", number) => tenant_streams = Some(number.parse()?),
                 ("expires", second) => expires = Some(second.parse()?),
                 ("viewer", name) => viewer = Some(name.to_owned()),
+                ("keep", seconds) => keep = Some(seconds.parse()?),
                 ("ranges", list) => {
                     for range in list.split(',') {
                         let (first, last) = range.split_once('-').ok_or("expected FIRST-LAST")?;
@@ -59,12 +62,12 @@ impl Fixed {
                 _ => return Err(format!("no such verdict: {option}").into()),
             }
         }
-        Ok(Self::Allow { rate, viewer_streams, tenant_streams, expires, ranges, viewer })
+        Ok(Self::Allow { rate, viewer_streams, tenant_streams, expires, ranges, viewer, keep })
     }
 
     /// The verdict as the canonical ABI lays it out: a case in one byte, its payload at the next multiple of eight.
     fn layout(&self) -> (Vec<u8>, Vec<u8>) {
-        let (mut verdict, mut rest) = (vec![0; 80], Vec::new());
+        let (mut verdict, mut rest) = (vec![0; 88], Vec::new());
         let mut put = |at: usize, bytes: &[u8]| {
             for (place, byte) in verdict.iter_mut().skip(at).zip(bytes) {
                 *place = *byte;
@@ -72,12 +75,12 @@ impl Fixed {
         };
         let length = |bytes: usize| u32::try_from(bytes).unwrap_or(0).to_le_bytes();
         match self {
-            Self::Allow { rate, viewer_streams, tenant_streams, expires, ranges, viewer } => {
+            Self::Allow { rate, viewer_streams, tenant_streams, expires, ranges, viewer, keep } => {
                 for (at, long) in [(8, rate), (40, expires)] {
                     put(at, &[u8::from(long.is_some())]);
                     put(at + 8, &long.unwrap_or(0).to_le_bytes());
                 }
-                for (at, short) in [(24, viewer_streams), (32, tenant_streams)] {
+                for (at, short) in [(24, viewer_streams), (32, tenant_streams), (76, keep)] {
                     put(at, &[u8::from(short.is_some())]);
                     put(at + 4, &short.unwrap_or(0).to_le_bytes());
                 }

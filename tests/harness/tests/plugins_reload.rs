@@ -114,6 +114,7 @@ fn policy(number: u64) -> PluginSettings {
         expires: None,
         ranges: Vec::new(),
         viewer: None,
+        keep: None,
     };
     PluginSettings::fixed("gate", allow)
 }

@@ -20,6 +20,7 @@ FAIL  r.toml: free
       - viewer_streams = 1
       + viewer_streams = 2
       + bytes_per_second = 1000000
+      + keep = 10
 ok    r.toml: banned
 ";
     assert_eq!(done.out, wanted);
@@ -28,7 +29,7 @@ ok    r.toml: banned
     // A request that names what the plugin can't see is an author's mistake as a rule.
     let done = run(
         "[[step]]\nname = \"n\"\n[step.request]\nheaders = { x-tier = \"gold\" }\n[step.expect]\nverdict = \"allow\"\n\
-         viewer_streams = 1\nbytes_per_second = 1000000\n",
+         viewer_streams = 1\nbytes_per_second = 1000000\nkeep = 10\n",
     );
     assert!(done.exits(0).err.contains("n: header x-tier: not in the manifest's visible.headers"));
 

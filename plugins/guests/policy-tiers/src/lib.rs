@@ -75,6 +75,10 @@ fn limits(tier: &str) -> Result<Verdict, String> {
     if let Some(streams) = positive("tenant_streams") {
         verdict = verdict.tenant_streams(u32::try_from(streams).unwrap_or(u32::MAX));
     }
+    // Nothing but the request and the settings is looked at.
+    if let Some(seconds) = positive("keep_seconds") {
+        verdict = verdict.keep(u32::try_from(seconds).unwrap_or(u32::MAX));
+    }
     Ok(verdict)
 }
 

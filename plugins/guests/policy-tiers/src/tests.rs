@@ -14,14 +14,15 @@ fn defaults() {
     setting("free_bytes_per_second", 500_000);
     setting("free_viewer_streams", 1);
     setting("premium_viewer_streams", 4);
+    setting("keep_seconds", 10);
 }
 
 fn free() -> Verdict {
-    Verdict::allow().bytes_per_second(500_000).viewer_streams(1)
+    Verdict::allow().bytes_per_second(500_000).viewer_streams(1).keep(10)
 }
 
 fn premium() -> Verdict {
-    Verdict::allow().viewer_streams(4)
+    Verdict::allow().viewer_streams(4).keep(10)
 }
 
 fn decide(request: Request) -> Verdict {

@@ -139,8 +139,8 @@ async fn the_first_final_verdict_wins_and_limits_add_up() {
         rig.spec("second", "hook = \"policy\"\norder = 2", &limited(4_000)),
     ];
     let (plugins, _) = rig.open(specs.clone()).await;
-    let Policy::Allow(limits) = chain(&plugins, "films").policy(&request(666)).await else { panic!() };
-    assert_eq!(limits.bytes_per_second, Some(4_000));
+    let Policy::Allow(limits, keep) = chain(&plugins, "films").policy(&request(666)).await else { panic!() };
+    assert_eq!((limits.bytes_per_second, keep), (Some(4_000), None));
     let refused = [specs, vec![rig.spec("third", "hook = \"policy\"\norder = 0", &refusing)]].concat();
     let (plugins, _) = rig.open(refused).await;
     assert_eq!(word(&chain(&plugins, "films").policy(&request(666)).await), "402");

@@ -90,7 +90,7 @@ pub(crate) async fn ask(plugins: &Plugins, message_id: u32) -> Policy {
 pub(crate) fn word(policy: &Policy) -> String {
     match policy {
         Policy::Failed { failure, .. } => failure.word().to_owned(),
-        Policy::Allow(_) => "allow".to_owned(),
+        Policy::Allow(..) => "allow".to_owned(),
         Policy::Deny { status, .. } => status.to_string(),
         Policy::Redirect { url, .. } => url.clone(),
     }

@@ -59,6 +59,7 @@ impl<'a> Options<'a> {
             match option.split_once('=') {
                 Some(("bytes", _)) => read.headers.push(("range".into(), (*option).to_owned())),
                 Some(("path", other)) => read.path = Some(other.to_owned()),
+                Some(("expires", second)) => read.expires = second.parse()?,
                 Some(("expires-in", seconds)) => read.expires = now + seconds.parse::<i64>()?,
                 Some(("secret", other)) => read.secret = Some(other.to_owned()),
                 Some(("secret-of", tenant)) => read.secret = Some(link_secret(tenant)),
