@@ -15,8 +15,7 @@ const HASH: &str = "0123456789abcdef0123456789abcdef";
 const PHONE: &str = "999660000001";
 const CODE: &str = "24680";
 const PASSWORD: &str = "correct horse";
-/// The world's channel and message, others than the README's.
-const CHAT: &str = "1700000042";
+/// The film's message, another than the README's.
 const MESSAGE: &str = "17";
 /// Longest wait for a command to end, or for a listener.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -26,7 +25,9 @@ fn world(film: &Path) -> String {
     format!(
         "api_id = {API_ID}\napi_hash = \"{HASH}\"\n\
          [[account]]\nname = \"reader\"\nuser_id = 5000000001\nphone = \"{PHONE}\"\ncode = \"{CODE}\"\npassword = \"{PASSWORD}\"\n\
-         [[channel]]\nid = {CHAT}\ntitle = \"Films\"\n\
+         [[channel]]\nid = 1700000041\ntitle = \"Not these\"\nusername = \"not_these\"\n\
+         [[channel.message]]\nid = 1\ntext = \"hello\"\n\
+         [[channel]]\nid = 1700000042\ntitle = \"My films\"\n\
          [[channel.message]]\nid = {MESSAGE}\ndocument = {{ dc = 4, file = \"{}\" }}\n",
         film.display()
     )
@@ -132,7 +133,7 @@ async fn listening(address: &str) -> Result<(), Failure> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_readme_leads_from_nothing_to_a_film() -> Result<(), Failure> {
     let (settings, commands) = blocks()?;
-    let [login, channel, run, sign, play] = commands.as_slice() else {
+    let [login, run, channels, sign, play] = commands.as_slice() else {
         return Err(format!("not five commands: {commands:?}").into());
     };
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../samples/sample.mp4").canonicalize()?;
@@ -161,15 +162,19 @@ async fn the_readme_leads_from_nothing_to_a_film() -> Result<(), Failure> {
 
     let login = reader.shell(&reader.folder, &own(login, "12345", API_ID));
     spawn_blocking(move || sign_in(&login)).await?;
-    let channel = own(channel, "https://t.me/c/1700000001/2", &format!("https://t.me/c/{CHAT}/{MESSAGE}"));
     let (hive, gateway) = run.strip_suffix(" &").and_then(|run| run.split_once(" & ")).ok_or("not two programs")?;
     let mut hive = reader.start(hive, "hive.log")?;
     hive.wait_for("LISTEN").await?;
     let mut gateway = reader.start(gateway, "gateway.log")?;
     let address = gateway.wait_for("LISTEN").await?;
     listening(&address).await?;
-    let sign = own(sign, "127.0.0.1:8080", &address);
-    let url = reader.run(&reader.folder, &format!("{channel}\n{sign}\n{play}\necho \"$url\"")).await?;
+    let listed = reader.run(&reader.folder, channels).await?;
+    let row = listed.lines().find(|line| line.ends_with("  My films")).ok_or_else(|| listed.clone())?;
+    assert!(listed.contains("  @not_these  user-5000000001  Not these\n"), "{listed}");
+    let chat = row.split(' ').next().unwrap_or_default();
+    let sign = own(sign, "/-1001700000001/2/", &format!("/{chat}/{MESSAGE}/"));
+    let sign = own(&sign, "127.0.0.1:8080", &address);
+    let url = reader.run(&reader.folder, &format!("{sign}\n{play}\necho \"$url\"")).await?;
 
     let film = std::fs::read(&source)?;
     let played = reader.folder.join("film.mp4");
@@ -187,5 +192,9 @@ async fn the_readme_leads_from_nothing_to_a_film() -> Result<(), Failure> {
         assert_eq!((answer.status.as_u16(), &answer.broken), (status, &None), "{range:?}");
         assert!(answer.body == bytes, "{range:?}");
     }
+    assert!(
+        gateway.signal("TERM").await && hive.signal("TERM").await && sim.signal("TERM").await,
+        "all three end well"
+    );
     Ok(())
 }

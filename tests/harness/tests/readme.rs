@@ -9,6 +9,7 @@ const SIGNED_PATH: &str = "/stream/-1001700000001/2/A film.mp4";
 #[test]
 fn signing_snippets_agree_with_nginx_documentation() {
     let readme = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../README.md")).unwrap();
+    let section = readme.split("\n## Signing links\n").nth(1).and_then(|rest| rest.split("\n## ").next()).unwrap();
     let call = |language: &str, code: &str| match language {
         "sh" => code.replace("path=/stream/-1001700000001/2/sample.mp4", &format!("path='{SIGNED_PATH}'")),
         "python" => format!("{code}\nprint(sign('{SIGNED_PATH}', '{SECRET}'))"),
@@ -23,7 +24,7 @@ fn signing_snippets_agree_with_nginx_documentation() {
         ("js", "node", &["--input-type=module", "-e"]),
     ] {
         let opening = format!("```{language}\n");
-        let code = readme.split(&opening).nth(1).unwrap_or_else(|| panic!("no {language} snippet"));
+        let code = section.split(&opening).nth(1).unwrap_or_else(|| panic!("no {language} snippet"));
         let code = code.split("```").next().unwrap();
         let output = Command::new(program).args(flags).arg(call(language, code)).env("SECRET", SECRET).output();
         let Ok(output) = output else {

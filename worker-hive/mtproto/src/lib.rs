@@ -18,6 +18,7 @@ mod at_rest;
 mod authorize;
 mod backoff;
 mod calls;
+mod channels;
 mod climb;
 mod config;
 mod conversation;
@@ -64,6 +65,7 @@ mod tally;
 
 pub use account::{Account, MAX_CHUNK, Reach};
 pub use ask::Ask;
+pub use channels::Channel;
 pub use climb::Climb;
 pub use config::ClientConfig;
 pub use datacentre::DatacentreReport;

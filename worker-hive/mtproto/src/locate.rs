@@ -1,6 +1,7 @@
 //! From a message to its document, and from a chat to the access hash that the message can be asked for with.
 
 use crate::account::Account;
+use crate::channels::{Channel, joined};
 use crate::fault::{CallFault, LocateFault};
 use crate::media::{Identity, Location, MessageRef};
 use crate::store::PeerRecord;
@@ -30,10 +31,13 @@ const NO_CHAT: &[&str] = &[
     "USER_BANNED_IN_CHANNEL",
 ];
 
+/// The channels that the dialogs name.
+type Swept = Result<Arc<[Channel]>, CallFault>;
+
 /// When the dialogs were last read, and what came of it.
 #[derive(Default)]
 pub(crate) struct Sweep {
-    last: Option<(Instant, Result<(), CallFault>)>,
+    last: Option<(Instant, Swept)>,
 }
 
 impl Account {
@@ -96,10 +100,10 @@ impl Account {
 
     /// Reads the account's list of dialogs for the access hashes in it; returns at once what came of it when that was done a moment
     /// ago. Goes on when its caller leaves, so that a crowd of impatient callers doesn't begin it again and again.
-    pub(crate) async fn sweep_dialogs(&self) -> Result<(), CallFault> {
+    pub(crate) async fn sweep_dialogs(&self) -> Swept {
         let mut sweep = Arc::clone(&self.sweep).lock_owned().await;
         match &sweep.last {
-            Some((at, Ok(()))) if at.elapsed() < SWEEP_PAUSE => return Ok(()),
+            Some((at, Ok(channels))) if at.elapsed() < SWEEP_PAUSE => return Ok(Arc::clone(channels)),
             Some((at, Err(fault))) if at.elapsed() < FAILED_SWEEP_PAUSE => return Err(fault.clone()),
             _ => {}
         }
@@ -113,7 +117,8 @@ impl Account {
         sweeping.await.unwrap_or_else(|_| Err(CallFault::Dropped("the task that reads the dialogs ended".to_owned())))
     }
 
-    async fn read_dialogs(&self) -> Result<(), CallFault> {
+    async fn read_dialogs(&self) -> Swept {
+        let mut channels = Vec::<Channel>::new();
         let mut request = functions::messages::GetDialogs {
             exclude_pinned: false,
             folder_id: None,
@@ -127,12 +132,14 @@ impl Account {
             let (dialogs, messages, chats) = match self.invoke(self.store.home_dc(), &request).await? {
                 enums::messages::Dialogs::Dialogs(all) => {
                     self.learn(&all.chats).await;
+                    channels.extend(joined(&all.chats));
                     break;
                 }
                 enums::messages::Dialogs::Slice(page) => (page.dialogs, page.messages, page.chats),
                 enums::messages::Dialogs::NotModified(_) => break,
             };
             self.learn(&chats).await;
+            channels.extend(joined(&chats));
             let Some(next) = dialogs.iter().rev().find_map(|dialog| self.page_after(dialog, &messages)) else { break };
             if (next.0, next.1) == (request.offset_date, request.offset_id) {
                 break;
@@ -140,7 +147,10 @@ impl Account {
             (request.offset_date, request.offset_id, request.offset_peer) = next;
             request.exclude_pinned = true;
         }
-        Ok(())
+        // One with its newest message on two pages, as messages came while they were read, is on both.
+        channels.sort_by_key(|channel| channel.chat_id);
+        channels.dedup_by_key(|channel| channel.chat_id);
+        Ok(channels.into())
     }
 
     /// Where the page after this dialog begins: date and id of its top message, and its peer.

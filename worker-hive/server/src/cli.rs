@@ -40,6 +40,9 @@ pub(crate) enum Command {
     /// Show the sessions in the store, and take them out of service.
     #[command(after_help = SESSIONS_HELP)]
     Sessions(Sessions),
+    /// Show the channels that the sessions see, with the chat ids that links name them by. Asks the running hive.
+    #[command(after_help = CHANNELS_HELP)]
+    Channels(Config),
     /// Join the files of several messages to one, and see what is joined. Asks the running hive.
     #[command(subcommand, after_help = VIRTUAL_HELP)]
     Virtual(Virtual),
@@ -93,6 +96,12 @@ ended by the same command. Then name the new key's file in the settings.
 Example:
   worker-hive keygen /etc/streamvault/new.key
   worker-hive rekey --config worker-hive.toml --to /etc/streamvault/new.key";
+
+const CHANNELS_HELP: &str = "The other number of a link is the message's: the last one of what Telegram copies as its link, https://t.me/c/1700000001/7 or
+https://t.me/name/7. Users' channels are listed, and not those of bots: Telegram doesn't tell.
+
+Example:
+  worker-hive channels --config worker-hive.toml";
 
 const VIRTUAL_HELP: &str = "A file that was split to get into Telegram is served as one under /v/SLUG. Its parts may lie in several chats. Each is looked up
 when it is added.

@@ -1,5 +1,6 @@
 //! What each command does.
 
+mod channels;
 mod export;
 mod import;
 mod keys;
@@ -60,6 +61,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), CommandError> {
         Command::Export(options) => export::run(&options),
         Command::Login(options) => login::run(&options),
         Command::Sessions(options) => sessions::run(&options),
+        Command::Channels(config) => channels::run(&config),
         Command::Virtual(action) => virtual_files::run(&action),
         Command::Keygen(options) => keys::make(&options),
         Command::Rekey(options) => keys::change(&options),

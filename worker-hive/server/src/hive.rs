@@ -1,6 +1,7 @@
 //! A running hive: accounts, pool, listeners, and their end.
 
 use crate::admin::{self, Admin};
+use crate::channels::{self, Channels};
 use crate::listen::Listener;
 use crate::media::{self, Face};
 use crate::metrics::Metrics;
@@ -108,7 +109,7 @@ impl Hive {
         let face = Arc::new(Face {
             pool: pool.clone(),
             files: files.clone(),
-            token: options.token,
+            token: options.token.clone(),
             metrics: Arc::clone(&metrics),
             stall: options.stall,
         });
@@ -123,7 +124,9 @@ impl Hive {
             "" => HiveError::Store(source),
             _ => HiveError::Session { account, source },
         })?;
+        let channels = Channels { accounts: Box::new(roster.accounts()), token: options.token };
         let router = virtual_api::routes().fallback(media::serve).with_state(face);
+        let router = router.merge(channels::router(Arc::new(channels)));
         let operator = admin::router(Arc::new(Admin {
             pool: pool.clone(),
             metrics,

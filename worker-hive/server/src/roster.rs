@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use pool::Pool;
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
@@ -51,6 +51,8 @@ pub(crate) struct Roster {
 #[derive(Default)]
 struct View {
     disabled: Vec<Disabled>,
+    /// Not held: an account that is let go must end.
+    running: HashMap<String, Weak<Account>>,
     names: HashMap<i64, String>,
 }
 
@@ -112,6 +114,12 @@ impl Roster {
     pub(crate) fn disabled(&self) -> impl Fn() -> Vec<Disabled> + Send + Sync + use<> {
         let view = Arc::clone(&self.view);
         move || view.lock().disabled.clone()
+    }
+
+    /// The accounts that run here.
+    pub(crate) fn accounts(&self) -> impl Fn() -> Vec<Arc<Account>> + Send + Sync + use<> {
+        let view = Arc::clone(&self.view);
+        move || view.lock().running.values().filter_map(Weak::upgrade).collect()
     }
 
     /// All accounts, of all hives.
@@ -244,7 +252,10 @@ impl Worker {
         }
         self.next_try.retain(|name, _| known.contains_key(name));
         self.known = known;
-        *self.view.lock() = view;
+        let mut shown = self.view.lock();
+        view.running = std::mem::take(&mut shown.running);
+        view.running.retain(|_, account| account.strong_count() > 0);
+        *shown = view;
     }
 
     /// Tells the other hives how the accounts fare.
@@ -289,6 +300,7 @@ impl Worker {
                 Ok(held) => match Running::start(&self.means, &name, held) {
                     Ok(Started { running, lost }) => {
                         self.lost.spawn(lost);
+                        self.view.lock().running.insert(name.clone(), Arc::downgrade(running.account()));
                         self.running.insert(name, running);
                         continue;
                     }

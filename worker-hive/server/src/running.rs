@@ -62,6 +62,10 @@ impl Running {
         Ok(Started { running, lost })
     }
 
+    pub(crate) fn account(&self) -> &Arc<Account> {
+        &self.account
+    }
+
     pub(crate) fn lease(&self) -> i64 {
         self.held.account()
     }

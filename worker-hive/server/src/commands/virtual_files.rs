@@ -143,8 +143,8 @@ fn row(file: &Shown) -> [String; 5] {
     [file.slug.clone(), file.size.to_string(), parts, printable(&file.content_type), printable(&file.name)]
 }
 
-fn table(rows: &[[String; 5]]) -> String {
-    let mut widths = [0; 5];
+pub(super) fn table<const N: usize>(rows: &[[String; N]]) -> String {
+    let mut widths = [0; N];
     for row in rows {
         for (width, cell) in widths.iter_mut().zip(row) {
             *width = (*width).max(cell.chars().count());
@@ -167,12 +167,12 @@ fn path(slug: &str) -> String {
     format!("/v1/virtual/{slug}")
 }
 
-fn parsed<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, VirtualError> {
+pub(super) fn parsed<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, VirtualError> {
     serde_json::from_slice(body).map_err(|_| VirtualError::Nonsense)
 }
 
 /// One request to the hive that these settings are of. `headers` are whole lines.
-fn ask(
+pub(super) fn ask(
     hive: &HiveSettings,
     method: &str,
     path: &str,
