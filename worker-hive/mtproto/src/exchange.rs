@@ -3,10 +3,11 @@
 //! Pure: no socket, no clock, and whoever calls brings the noise. Each step consumes the one before it, so that none can be taken twice or
 //! left out. The MTProto library has this exchange too, with Telegram's public keys fixed inside it; this one takes any.
 
+use crate::factor::factor;
 use crate::rsa::RsaKeys;
 use grammers_crypto::aes::{ige_decrypt, ige_encrypt};
 use grammers_crypto::two_factor_auth::check_p_and_g;
-use grammers_crypto::{AuthKey, factorize, generate_key_data_from_nonce};
+use grammers_crypto::{AuthKey, generate_key_data_from_nonce};
 use grammers_mtproto::authentication::Finished;
 use grammers_tl_types::{Cursor, Deserializable, Serializable, enums, functions, types};
 use num_bigint::BigUint;
@@ -107,17 +108,15 @@ impl Asked {
         }
         let pq = answer.pq.as_slice().try_into().map(u64::from_be_bytes);
         let pq = pq.map_err(|_| ExchangeFault::Numbers("a product of another size"))?;
-        // An even one makes the library's factoring go in circles.
         if pq < 15 || pq.is_multiple_of(2) {
             return Err(ExchangeFault::Numbers("no product of two primes"));
         }
-        let (p, q) = factorize(pq);
-        if p <= 1 || p.checked_mul(q) != Some(pq) {
+        let Some((p, q)) = factor(pq).factors else {
             return Err(ExchangeFault::Numbers("no product of two primes"));
-        }
+        };
         // Without leading zeros, or the server refuses them.
         let bytes = |factor: u64| BigUint::from(factor).to_bytes_be();
-        let (p, q) = (bytes(p.min(q)), bytes(p.max(q)));
+        let (p, q) = (bytes(p), bytes(q));
         let inner = types::PQInnerData { pq: answer.pq, p: p.clone(), q: q.clone(), nonce, server_nonce, new_nonce };
         let inner = enums::PQInnerData::Data(inner).to_bytes();
         let encrypted = keys.encrypt(&answer.server_public_key_fingerprints, &inner, noise);
@@ -250,7 +249,8 @@ mod tests {
         let numbers = |result: Result<Proved, _>| matches!(result, Err(ExchangeFault::Numbers(_)));
         assert!(prove(|answer| answer.nonce = [9; 16]).is_err_and(|fault| fault == ExchangeFault::Nonce));
         assert!(numbers(prove(|answer| answer.pq.truncate(7))));
-        for pq in [0, 1, PQ - 1] {
+        // The last one is prime: the library's factoring would take hours.
+        for pq in [0, 1, PQ - 1, 18_446_744_073_709_551_557] {
             assert!(numbers(prove(|answer| answer.pq = u64::to_be_bytes(pq).to_vec())), "{pq}");
         }
         let unknown = prove(|answer| answer.server_public_key_fingerprints = vec![7]);

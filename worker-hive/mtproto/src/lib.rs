@@ -26,6 +26,7 @@ mod datacentre;
 mod dial;
 mod endpoint;
 mod exchange;
+mod factor;
 mod fault;
 mod folder;
 mod frames;
