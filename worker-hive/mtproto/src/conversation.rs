@@ -26,10 +26,29 @@ const FRONT: usize = crate::frames::GREETING
 
 pub(crate) type Answer = Result<Vec<u8>, InvocationError>;
 
+/// Told to whoever asked when not a byte of the question was written, and none will be.
+pub(crate) const UNSENT: &str = "the connection ended before the question was sent";
+
+/// A word to whoever waits for an update of one kind. All others are thrown away as they come.
+pub(crate) struct Tap {
+    pub(crate) is_wanted: fn(&[u8]) -> bool,
+    /// Of one place: that something came is said once, however often it comes.
+    pub(crate) tell: mpsc::Sender<()>,
+}
+
 /// A call's serialized body, and where its answer goes.
 pub(crate) struct Question {
     pub(crate) body: Vec<u8>,
     pub(crate) answer: oneshot::Sender<Answer>,
+}
+
+impl Question {
+    /// Tells why there is no answer; without a reason, that it was never sent.
+    pub(crate) fn fail(self, why: Option<&ReadError>) {
+        let why = why.map_or(InvocationError::Dropped(UNSENT), |why| why.clone().into());
+        // Whoever asked may have gone.
+        let _ = self.answer.send(Err(why));
+    }
 }
 
 struct Asked {
@@ -49,7 +68,7 @@ pub(crate) struct Conversation<M> {
     written: usize,
     incoming: Vec<u8>,
     filled: usize,
-    updates: Option<mpsc::UnboundedSender<Vec<u8>>>,
+    updates: Option<Tap>,
 }
 
 impl Conversation<Plain> {
@@ -75,7 +94,7 @@ impl Conversation<Plain> {
 }
 
 impl Conversation<Encrypted> {
-    pub(crate) fn tell_updates(&mut self, tap: mpsc::UnboundedSender<Vec<u8>>) {
+    pub(crate) fn tell_updates(&mut self, tap: Tap) {
         self.updates = Some(tap);
     }
 
@@ -150,8 +169,7 @@ impl<M: Mtp> Conversation<M> {
     /// Tells everybody who waits that nothing comes any more.
     pub(crate) fn end(&mut self, why: &ReadError) {
         for asked in self.asked.drain(..) {
-            // Whoever asked may have gone.
-            let _ = asked.question.answer.send(Err(why.clone().into()));
+            asked.question.fail(asked.id.map(|_| why));
         }
     }
 
@@ -178,7 +196,10 @@ impl<M: Mtp> Conversation<M> {
             Deserialization::BadMessage(bad) => self.not_accepted(&bad),
             // The hive watches no chats; a sign-in waits for one word.
             Deserialization::OwnUpdate { update, .. } | Deserialization::Update(update) => {
-                self.updates = self.updates.take().filter(|tap| tap.send(update).is_ok());
+                if let Some(tap) = self.updates.as_ref().filter(|tap| (tap.is_wanted)(&update)) {
+                    // One that is full has been told, and one that is closed need not be.
+                    let _ = tap.tell.try_send(());
+                }
             }
         }
     }

@@ -217,6 +217,23 @@ async fn a_connection_that_goes_while_somebody_looks_for_the_code_is_made_again(
 }
 
 #[tokio::test]
+async fn a_step_whose_answer_is_lost_is_not_taken_twice() {
+    let sim = Sim::start(world()).unwrap();
+    let config = ClientConfig { call_timeout: Duration::from_millis(500), ..(*config(&sim)).clone() };
+    let mut login = Login::new(Arc::new(config), Application { id: 1, hash: "the-hash".into() }, FIRST_DC);
+    login.send_code(FAR).await.unwrap();
+    for (fault, told) in [(Fault::Silence, CallFault::Timeout), (Fault::Drop, CallFault::Dropped(String::new()))] {
+        let before = sim.counters().snapshot().calls("auth.signIn");
+        sim.faults().clear();
+        sim.faults().add(Rule::on("auth.signIn", fault).when(When::Nth(1)));
+        let answer = login.sign_in(&secret("12345")).await;
+        let Err(LoginFault::Call(fault)) = answer else { panic!("{answer:?}") };
+        assert_eq!((fault.kind(), sim.counters().snapshot().calls("auth.signIn")), (told.kind(), before + 1));
+    }
+    assert_eq!(login.sign_in(&secret("12345")).await, Ok(Progress::SignedIn));
+}
+
+#[tokio::test]
 async fn nothing_secret_is_printed() {
     let sim = Sim::start(world()).unwrap();
     let mut login = login(&sim);

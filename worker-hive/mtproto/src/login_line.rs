@@ -1,7 +1,7 @@
 //! The connection that a sign-in goes over: to one data-centre at a time, with a key that is made for it.
 
 use crate::config::ClientConfig;
-use crate::conversation::{Answer, Question};
+use crate::conversation::{Answer, Question, Tap, UNSENT};
 use crate::endpoint;
 use crate::fault::{CallFault, classify, is_connection_loss};
 use crate::store::DcRecord;
@@ -30,7 +30,7 @@ pub(crate) struct LoginLine {
 
 struct Open {
     questions: mpsc::UnboundedSender<Question>,
-    updates: mpsc::UnboundedReceiver<Vec<u8>>,
+    accepted: mpsc::Receiver<()>,
     _runner: AbortOnDropHandle<End>,
 }
 
@@ -57,38 +57,40 @@ impl LoginLine {
     }
 
     pub(crate) async fn invoke<R: RemoteCall + Sync>(&mut self, request: &R) -> Result<R::Return, CallFault> {
-        // A connection may have gone while somebody looked for a code: then another one is made, once.
+        // A connection may have gone while somebody looked for a code: then another one is made, once. What was sent is not sent
+        // again: the answer may be lost and the code used up.
         let was_open = self.open.is_some();
         let body = request.to_bytes();
         let answer = match self.ask(body.clone()).await {
-            Err(Lost(_)) if was_open => self.ask(body).await,
+            Err(Lost { sent: false, .. }) if was_open => self.ask(body).await,
             answer => answer,
         };
-        let body = answer.map_err(|Lost(fault)| fault)??;
+        let body = answer.map_err(|lost| lost.fault)??;
         R::Return::from_bytes(&body).map_err(|error| classify(InvocationError::from(error)))
     }
 
     async fn ask(&mut self, body: Vec<u8>) -> Result<Result<Vec<u8>, CallFault>, Lost> {
         let limit = self.config.call_timeout;
         if self.open.is_none() {
+            let lost = |fault| Lost { fault, sent: false };
             let opened = timeout(self.config.connect_timeout, self.connect()).await;
-            self.open = Some(opened.map_err(|_| Lost(CallFault::Timeout))?.map_err(|error| Lost(classify(error)))?);
+            let opened = opened.map_err(|_| lost(CallFault::Timeout))?;
+            self.open = Some(opened.map_err(|error| lost(classify(error)))?);
         }
         let (answer, answered) = oneshot::channel::<Answer>();
         let sent = self.open.as_ref().is_some_and(|open| open.questions.send(Question { body, answer }).is_ok());
-        let lost = |this: &mut Self, fault| {
-            this.open = None;
-            Err(Lost(fault))
+        let (fault, sent) = match timeout(limit, answered).await {
+            _ if !sent => (closed(), false),
+            Ok(Ok(Err(error))) if is_connection_loss(&error) => {
+                let sent = !matches!(error, InvocationError::Dropped(UNSENT));
+                (classify(error), sent)
+            }
+            Ok(Ok(answer)) => return Ok(answer.map_err(classify)),
+            Ok(Err(_)) => (closed(), true),
+            Err(_) => (CallFault::Timeout, true),
         };
-        if !sent {
-            return lost(self, closed());
-        }
-        match timeout(limit, answered).await {
-            Ok(Ok(Err(error))) if is_connection_loss(&error) => lost(self, classify(error)),
-            Ok(Ok(answer)) => Ok(answer.map_err(classify)),
-            Ok(Err(_)) => lost(self, closed()),
-            Err(_) => lost(self, CallFault::Timeout),
-        }
+        self.open = None;
+        Err(Lost { fault, sent })
     }
 
     async fn connect(&mut self) -> Result<Open, InvocationError> {
@@ -105,21 +107,20 @@ impl LoginLine {
         let opening = AbortOnDropHandle::new(tokio::spawn(open(Arc::clone(&config), dc, key, who)));
         let (mut talk, key) = opening.await.unwrap_or(Err(InvocationError::Dropped("what connected died")))?;
         self.keys.insert(dc, key);
-        let (tap, updates) = mpsc::unbounded_channel();
-        talk.tell_updates(tap);
+        let (tell, accepted) = mpsc::channel(1);
+        talk.tell_updates(Tap { is_wanted: is_about_token, tell });
         let (questions, asked) = mpsc::unbounded_channel();
         let keep_alive = KeepAlive { every: config.keep_alive, patience: config.call_timeout };
         let runner = AbortOnDropHandle::new(tokio::spawn(talk.run(asked, keep_alive)));
-        Ok(Open { questions, updates, _runner: runner })
+        Ok(Open { questions, accepted, _runner: runner })
     }
 
     /// Waits until Telegram says that a login token was accepted. False when it didn't in time, or the connection was lost.
     pub(crate) async fn token_accepted(&mut self, within: Duration) -> bool {
         let deadline = Instant::now() + within;
         while let Some(open) = &mut self.open {
-            match timeout_at(deadline, open.updates.recv()).await {
-                Ok(Some(update)) if is_about_token(&update) => return true,
-                Ok(Some(_)) => {}
+            match timeout_at(deadline, open.accepted.recv()).await {
+                Ok(Some(())) => return true,
                 Ok(None) => self.open = None,
                 Err(_) => return false,
             }
@@ -129,8 +130,11 @@ impl LoginLine {
     }
 }
 
-/// The connection is of no more use.
-struct Lost(CallFault);
+/// The connection is of no more use, and the question may have been sent over it.
+struct Lost {
+    fault: CallFault,
+    sent: bool,
+}
 
 fn closed() -> CallFault {
     CallFault::Dropped("the connection was closed".to_owned())

@@ -1,6 +1,6 @@
 //! A conversation on a connection: what moves its bytes, and how long it may be silent.
 
-use crate::conversation::{Answer, Conversation, Question};
+use crate::conversation::{Answer, Conversation, Question, Tap};
 use crate::dial::dial;
 use crate::handshake::agree;
 use crate::permission::Permission;
@@ -99,8 +99,8 @@ impl Talk<Encrypted> {
         Ok(Self { stream, conversation: Conversation::with_key(frames, key), permission: Permission::always() })
     }
 
-    /// Has Telegram's updates, serialized, put into this channel as long as anybody reads it. Else they are thrown away.
-    pub(crate) fn tell_updates(&mut self, tap: mpsc::UnboundedSender<Vec<u8>>) {
+    /// Has this told of Telegram's updates, which else are thrown away.
+    pub(crate) fn tell_updates(&mut self, tap: Tap) {
         self.conversation.tell_updates(tap);
     }
 
@@ -126,18 +126,22 @@ impl Talk<Encrypted> {
     }
 
     /// Asks what comes through the channel and answers each, until something ends it. Everybody who still waits is told.
-    pub(crate) async fn run(mut self, questions: mpsc::UnboundedReceiver<Question>, keep_alive: KeepAlive) -> End {
-        let end = self.converse(questions, keep_alive).await;
+    pub(crate) async fn run(mut self, mut questions: mpsc::UnboundedReceiver<Question>, keep_alive: KeepAlive) -> End {
+        let end = self.converse(&mut questions, keep_alive).await;
         let why = match &end {
             End::Unneeded => ReadError::Io(io::ErrorKind::ConnectionAborted.into()),
             End::Silent => ReadError::Io(io::ErrorKind::TimedOut.into()),
             End::Broken(error) => error.clone(),
         };
         self.conversation.end(&why);
+        questions.close();
+        while let Ok(question) = questions.try_recv() {
+            question.fail(None);
+        }
         end
     }
 
-    async fn converse(&mut self, mut questions: mpsc::UnboundedReceiver<Question>, keep_alive: KeepAlive) -> End {
+    async fn converse(&mut self, questions: &mut mpsc::UnboundedReceiver<Question>, keep_alive: KeepAlive) -> End {
         enum Event {
             Came(io::Result<usize>),
             Wrote(io::Result<usize>),
