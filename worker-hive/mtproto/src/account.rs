@@ -11,6 +11,7 @@ use crate::locate::Sweep;
 use crate::media::Location;
 use crate::permission::Permission;
 use crate::raw::{file_bytes, method_id};
+use crate::rest::Rest;
 use crate::revoked::Revoked;
 use crate::route::Route;
 use crate::schema::StoreError;
@@ -41,7 +42,7 @@ pub struct Account {
     pub(crate) config: Arc<ClientConfig>,
     datacentres: Mutex<HashMap<i32, Arc<Datacentre>>>,
     pub(crate) sweep: Arc<tokio::sync::Mutex<Sweep>>,
-    rest: Mutex<Option<Rest>>,
+    rest: Arc<Rest>,
     revoked: Arc<Revoked>,
     route: Route,
     permission: Permission,
@@ -57,13 +58,6 @@ pub enum Reach {
     Authorized,
     /// Carry its authorization there, which Telegram limits.
     Foreign,
-}
-
-/// Telegram told the account to wait.
-#[derive(Clone, Copy)]
-struct Rest {
-    until: Instant,
-    premium_exempt: bool,
 }
 
 impl Account {
@@ -98,7 +92,7 @@ impl Account {
             config,
             datacentres: Mutex::default(),
             sweep: Arc::default(),
-            rest: Mutex::default(),
+            rest: Arc::default(),
             revoked: Arc::default(),
             route,
             permission,
@@ -191,13 +185,16 @@ impl Account {
         self.store.home_dc()
     }
 
-    /// What is left of the longest wait that Telegram told this account, rounded up to seconds.
+    /// What is left of the longest wait that Telegram told this account.
     #[must_use]
     pub fn rests_for(&self) -> Option<Duration> {
-        match self.obey_rest() {
-            Err(CallFault::Flood { seconds, .. }) => Some(Duration::from_secs(u64::from(seconds))),
-            _ => None,
-        }
+        self.rests_until().map(|until| until.saturating_duration_since(Instant::now()))
+    }
+
+    /// The end of the longest wait that Telegram told this account, if it isn't over.
+    #[must_use]
+    pub fn rests_until(&self) -> Option<Instant> {
+        self.rest.until(Instant::now())
     }
 
     /// True when Telegram said that the account is a premium one.
@@ -315,13 +312,10 @@ impl Account {
         let (method, datacentre) = (method_id(request), self.datacentre(dc));
         self.calls.count(method);
         let answer = datacentre.call(request, self.config.call_timeout, turn).await;
-        match &answer {
-            Err(CallFault::Flood { seconds, premium_exempt }) => {
-                self.told_to_rest(*seconds, *premium_exempt);
-                datacentre.flooded(started);
-            }
-            Err(CallFault::Banned(reason)) if dc == self.store.home_dc() => self.revoked.say(&self.name, reason),
-            _ => {}
+        if let Err(CallFault::Banned(reason)) = &answer
+            && dc == self.store.home_dc()
+        {
+            self.revoked.say(&self.name, reason);
         }
         tracing::debug!(
             account = %self.name,
@@ -337,7 +331,7 @@ impl Account {
     /// Obeys a wait that Telegram told whoever used the account before.
     pub fn rest(&self, wait: Duration) {
         if !wait.is_zero() {
-            self.told_to_rest(u32::try_from(wait.as_millis().div_ceil(1000)).unwrap_or(u32::MAX), false);
+            self.rest.told(u32::try_from(wait.as_millis().div_ceil(1000)).unwrap_or(u32::MAX), Instant::now());
         }
     }
 
@@ -346,26 +340,8 @@ impl Account {
         self.permission.withdraw();
     }
 
-    /// Refuses a call without permission, and while the account was told to wait: calling nevertheless makes Telegram's waits longer.
     fn obey_rest(&self) -> Result<(), CallFault> {
-        if !self.permission.is_given() {
-            return Err(CallFault::Dropped("the account may not be used at the moment".to_owned()));
-        }
-        let Some(rest) = *self.rest.lock() else { return Ok(()) };
-        let left = rest.until.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Ok(());
-        }
-        let seconds = u32::try_from(left.as_millis().div_ceil(1000)).unwrap_or(u32::MAX);
-        Err(CallFault::Flood { seconds, premium_exempt: rest.premium_exempt })
-    }
-
-    fn told_to_rest(&self, seconds: u32, premium_exempt: bool) {
-        let until = Instant::now() + Duration::from_secs(u64::from(seconds));
-        let mut rest = self.rest.lock();
-        if rest.is_none_or(|known| known.until < until) {
-            *rest = Some(Rest { until, premium_exempt });
-        }
+        self.rest.obey(&self.permission, Instant::now())
     }
 
     /// For work that outlives the call that began it.
@@ -385,6 +361,7 @@ impl Account {
                 config: Arc::clone(&self.config),
                 key_lock: Arc::default(),
                 revoked: Arc::clone(&self.revoked),
+                rest: Arc::clone(&self.rest),
                 route: self.route.clone(),
                 changed: Arc::new(changed),
                 crowded: Arc::new(watch::Sender::new(Instant::now())),

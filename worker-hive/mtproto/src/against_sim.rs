@@ -219,6 +219,53 @@ async fn what_a_cancelled_asker_asked_for_counts_until_it_is_there() {
 }
 
 #[tokio::test]
+async fn a_wait_that_a_cancelled_asker_was_told_is_obeyed() {
+    let rig = Rig::start(SimAccount::bot("bot", 7001), 2);
+    let location = rig.account.locate(MESSAGE).await.unwrap();
+    rig.exact(&location, 0, 4096).await;
+    let window = rig.account.datacentre(2).report().window;
+    rig.sim.set_shape(Shape { rtt_ms: 300, ..Shape::default() });
+    rig.sim.faults().add(Rule::on("upload.getFile", Fault::FloodWait(30)));
+    let call = rig.ask(&location, 0, 1, 4096).remove(0);
+    until("the call", || rig.calls("upload.getFile") == 2).await;
+    call.abort();
+    assert!(call.await.unwrap_err().is_cancelled() && rig.account.rests_for().is_none());
+    until("the answer", || rig.account.datacentre(2).in_flight() == 0).await;
+    assert!(rig.account.rests_for().is_some_and(|left| left > Duration::from_secs(20)));
+    assert!(rig.account.datacentre(2).report().window < window);
+    let next = rig.account.get_chunk(&location, 4096, 4096, &Ask::new(false)).await;
+    assert_eq!(next, Err(CallFault::Resting { until: rig.account.rests_until().unwrap() }));
+    assert_eq!(rig.calls("upload.getFile"), 2);
+}
+
+#[tokio::test]
+async fn a_call_that_waited_for_a_connection_obeys_what_was_told_meanwhile() {
+    let rig = Rig::start(SimAccount::bot("bot", 7001), 2);
+    let location = rig.account.locate(MESSAGE).await.unwrap();
+    for told in [false, true] {
+        rig.sim.set_reachability(2, Reachability::Refused);
+        until("the end of both", || rig.account.warm_connections(2) == 0).await;
+        rig.sim.set_shape(Shape { rtt_ms: 100, ..Shape::default() });
+        assert!(rig.sim.set_reachability(2, Reachability::Up));
+        let before = rig.calls("upload.getFile");
+        let answer = loop {
+            // Links that have just failed tell so at once; those that connect are waited for.
+            let call = rig.ask(&location, 0, 1, 4096).remove(0);
+            tokio::task::yield_now().await;
+            if told && rig.account.warm_connections(2) == 0 {
+                rig.account.rest(Duration::from_secs(30));
+            }
+            match call.await.unwrap() {
+                Err(CallFault::Dropped(_)) => tokio::time::sleep(Duration::from_millis(5)).await,
+                other => break other,
+            }
+        };
+        assert_eq!(matches!(answer, Err(CallFault::Resting { .. })), told, "{answer:?}");
+        assert_eq!(rig.calls("upload.getFile") - before, u64::from(!told));
+    }
+}
+
+#[tokio::test]
 async fn a_lost_answer_gives_its_place_back() {
     let rig = Rig::start(SimAccount::bot("bot", 7001), 2);
     let location = rig.account.locate(MESSAGE).await.unwrap();
@@ -292,10 +339,15 @@ async fn trouble_with_one_chunk_hurts_no_other() {
 async fn an_account_that_was_told_to_wait_waits_with_everything() {
     let rig = Rig::start(SimAccount::user("user", 7002), 2);
     rig.sim.faults().add(Rule::on("messages.getDialogs", Fault::FloodWait(30)));
+    let told = rig.account.locate(MESSAGE).await.unwrap_err();
+    assert!(matches!(told, LocateFault::Call(CallFault::Flood { seconds: 30, .. })), "{told}");
+    let until = rig.account.rests_until().unwrap();
     for _ in 0..5 {
+        // Said once by Telegram. What the account says itself is not another wait, and ends when that one does.
         let found = rig.account.locate(MESSAGE).await.unwrap_err();
-        assert!(matches!(found, LocateFault::Call(CallFault::Flood { seconds: 29..=30, .. })), "{found}");
-        assert!(matches!(rig.account.bring_up().await, Err(CallFault::Flood { .. })));
+        let LocateFault::Call(CallFault::Resting { until: end }) = found else { panic!("{found}") };
+        assert!(end >= until && end < until + Duration::from_secs(1), "{:?}", end - until);
+        assert_eq!(rig.account.bring_up().await, Err(CallFault::Resting { until }));
     }
     assert_eq!((rig.calls("messages.getDialogs"), rig.calls("users.getUsers")), (1, 0));
 }

@@ -1,7 +1,7 @@
 //! Carries an account's authorization from its home to other data-centres: once per key, as Telegram limits both halves of it.
 
 use crate::account::Account;
-use crate::datacentre::{Datacentre, Gate};
+use crate::datacentre::{Closed, Datacentre, Gate};
 use crate::fault::CallFault;
 use grammers_tl_types::enums;
 use grammers_tl_types::functions::auth::{ExportAuthorization, ImportAuthorization};
@@ -38,10 +38,10 @@ impl Account {
         if self.store.is_authorized(dc) {
             return Ok(datacentre.imports.load(Ordering::Acquire));
         }
-        if let Some((until, fault)) = &gate.closed_until
+        if let Some(Closed { since, until, fault }) = &gate.closed
             && Instant::now() < *until
         {
-            return Err(fault.clone());
+            return Err(fault.since(*since));
         }
         // On its own: were it to end with a viewer who leaves, each viewer who leaves would cost an export.
         let carrying = tokio::spawn(carry(self.owned()?, datacentre, dc, gate).in_current_span());
@@ -64,7 +64,7 @@ impl Account {
     /// Leaves the data-centre alone for a while.
     pub(crate) async fn refuse(&self, dc: i32) {
         let datacentre = self.datacentre(dc);
-        datacentre.gate.lock().await.closed_until = Some((Instant::now() + REFUSED_PAUSE, CallFault::Unauthorized));
+        datacentre.gate.lock().await.closed = Some(Closed::during(REFUSED_PAUSE, CallFault::Unauthorized));
         self.set_authorized(dc, false).await;
     }
 
@@ -92,7 +92,13 @@ impl Account {
                 Err(CallFault::Other(name)) if sent && name == TAKEN => return Ok(()),
                 Err(CallFault::Dropped(_) | CallFault::Timeout) if tries < IMPORT_TRIES => tries += 1,
                 Err(fault) => {
-                    if matches!(fault, CallFault::Dropped(_) | CallFault::Timeout | CallFault::Flood { .. }) {
+                    if matches!(
+                        fault,
+                        CallFault::Dropped(_)
+                            | CallFault::Timeout
+                            | CallFault::Flood { .. }
+                            | CallFault::Resting { .. }
+                    ) {
                         gate.unsettled = Some(import);
                     }
                     return Err(fault);
@@ -113,13 +119,13 @@ async fn carry(
     datacentre.ready(Instant::now() + account.config.call_timeout).await?;
     match account.export_and_import(dc, &mut gate).await {
         Ok(()) => {
-            gate.closed_until = None;
+            gate.closed = None;
             let imports = datacentre.imports.fetch_add(1, Ordering::AcqRel) + 1;
             account.set_authorized(dc, true).await;
             Ok(imports)
         }
         Err(fault) => {
-            gate.closed_until = Some((Instant::now() + FAILED_PAUSE, fault.clone()));
+            gate.closed = Some(Closed::during(FAILED_PAUSE, fault.clone()));
             Err(fault)
         }
     }

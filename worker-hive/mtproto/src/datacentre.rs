@@ -46,10 +46,24 @@ struct Member {
 /// What came of carrying the authorization here.
 #[derive(Default)]
 pub(crate) struct Gate {
-    /// Until when it isn't tried again, and why.
-    pub(crate) closed_until: Option<(Instant, CallFault)>,
+    /// It isn't tried again for now.
+    pub(crate) closed: Option<Closed>,
     /// Exported, sent here, and the answer was lost: it may have been taken, and is sent again rather than exported again.
     pub(crate) unsettled: Option<ImportAuthorization>,
+}
+
+/// Until when the authorization isn't carried, since when, and why.
+pub(crate) struct Closed {
+    pub(crate) since: Instant,
+    pub(crate) until: Instant,
+    pub(crate) fault: CallFault,
+}
+
+impl Closed {
+    pub(crate) fn during(pause: Duration, fault: CallFault) -> Self {
+        let since = Instant::now();
+        Self { since, until: since + pause, fault }
+    }
 }
 
 /// One account and data-centre as they stand.
@@ -103,6 +117,8 @@ impl Datacentre {
         let deadline = Instant::now() + limit;
         let other_than = turn.as_ref().and_then(|(_, ask)| ask.other_than());
         let (member, ready) = self.warm(deadline, other_than).await?;
+        // Another call may have been told to wait while this one waited for a connection.
+        self.owner.rest.obey(&self.owner.permission, Instant::now())?;
         let Some((slot, ask)) = turn else { return member.link.call(&ready, request, deadline, None).await };
         ask.send_over(member.number, Instant::now());
         let answer = member.link.call(&ready, request, deadline, Some(slot)).await;
@@ -168,11 +184,6 @@ impl Datacentre {
     /// Calls that were sent and not answered yet.
     pub(crate) fn in_flight(&self) -> usize {
         self.links.read().iter().map(|member| member.link.in_flight()).sum()
-    }
-
-    /// Takes note of a flood wait told to a call sent at `asked`.
-    pub(crate) fn flooded(&self, asked: Instant) {
-        self.slots.cut(asked, Instant::now());
     }
 
     /// Panics every runner that is up.

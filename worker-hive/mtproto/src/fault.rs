@@ -1,17 +1,25 @@
 //! Every way a call can fail, in a closed table that callers can act upon.
 
 use grammers_mtsender::{InvocationError, RpcError};
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// Why a call gave no answer. None of the variants carries bytes of the session.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CallFault {
-    /// The account must rest this long before it calls again.
+    /// Telegram told the account to rest this long before it calls again.
     #[error("the account must wait {seconds} s")]
     Flood {
         /// Whole seconds, as Telegram said.
         seconds: u32,
         /// True when Telegram would not have asked a premium account to wait.
         premium_exempt: bool,
+    },
+    /// Not asked: Telegram told the account to wait, and the wait is not over.
+    #[error("the account waits as it was told to")]
+    Resting {
+        /// The end of the wait.
+        until: Instant,
     },
     /// The document lives in another data-centre.
     #[error("the document lives in data-centre {0}")]
@@ -43,6 +51,7 @@ impl CallFault {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Flood { .. } => "flood",
+            Self::Resting { .. } => "resting",
             Self::Migrate(_) => "migrate",
             Self::ReferenceExpired => "reference-expired",
             Self::Unauthorized => "unauthorized",
@@ -50,6 +59,14 @@ impl CallFault {
             Self::Dropped(_) => "dropped",
             Self::Timeout => "timeout",
             Self::Other(_) => "other",
+        }
+    }
+
+    /// The same fault for those who hear of it later than at `heard`: a wait has gone on meanwhile, and was told once.
+    pub(crate) fn since(&self, heard: Instant) -> Self {
+        match self {
+            Self::Flood { seconds, .. } => Self::Resting { until: heard + Duration::from_secs(u64::from(*seconds)) },
+            other => other.clone(),
         }
     }
 

@@ -47,6 +47,7 @@ mod media;
 mod permission;
 mod proxy_secret;
 mod raw;
+mod rest;
 mod revoked;
 mod route;
 mod route_text;

@@ -4,6 +4,7 @@ use crate::config::ClientConfig;
 use crate::conversation::{Answer, Question};
 use crate::fault::{CallFault, classify, is_connection_loss};
 use crate::permission::Permission;
+use crate::rest::Rest;
 use crate::revoked::Revoked;
 use crate::route::Route;
 use crate::slots::Slot;
@@ -56,6 +57,7 @@ pub(crate) struct LinkOwner {
     /// Held while a data-centre's first key is made, so that several links don't make one each.
     pub(crate) key_lock: Arc<tokio::sync::Mutex<()>>,
     pub(crate) revoked: Arc<Revoked>,
+    pub(crate) rest: Arc<Rest>,
     /// Bumped at each change of any link of the data-centre.
     pub(crate) changed: Arc<watch::Sender<u64>>,
     /// When more than one link was last of use to the data-centre's callers.
@@ -69,6 +71,7 @@ pub(crate) struct Link {
     state: watch::Receiver<LinkState>,
     complaints: mpsc::UnboundedSender<u64>,
     pulse: Arc<Pulse>,
+    rest: Arc<Rest>,
     patience: Duration,
     _supervisor: AbortOnDropHandle<()>,
 }
@@ -87,7 +90,7 @@ impl Link {
         let (complaints, heard) = mpsc::unbounded_channel();
         let patience = owner.config.call_timeout;
         let pulse = Arc::<Pulse>::default();
-        let permission = owner.permission.clone();
+        let (permission, rest) = (owner.permission.clone(), Arc::clone(&owner.rest));
         let supervising = supervise(owner, delay, spare, publish, heard, Arc::clone(&pulse));
         let supervisor = AbortOnDropHandle::new(tokio::spawn(async move {
             tokio::select! {
@@ -95,7 +98,7 @@ impl Link {
                 () = supervising => {}
             }
         }));
-        Self { state, complaints, pulse, patience, _supervisor: supervisor }
+        Self { state, complaints, pulse, rest, patience, _supervisor: supervisor }
     }
 
     pub(crate) fn state(&self) -> LinkState {
@@ -110,7 +113,7 @@ impl Link {
     /// Calls and returns the answer's bytes, or [`CallFault::Timeout`] at `deadline`.
     ///
     /// What was sent is answered whether or not anybody still waits: so the call counts as under way, and keeps its slot, until
-    /// the answer is there or the connection is gone.
+    /// the answer is there or the connection is gone; and a wait that the answer tells is obeyed all the same.
     pub(crate) async fn call<R: RemoteCall>(
         &self,
         ready: &Ready,
@@ -123,6 +126,7 @@ impl Link {
             slot,
             ready: ready.clone(),
             complaints: self.complaints.clone(),
+            rest: Arc::clone(&self.rest),
             patience: self.patience,
         };
         let running = tokio::spawn(call.run(request.to_bytes()));
@@ -155,6 +159,7 @@ struct Call {
     slot: Option<Slot>,
     ready: Ready,
     complaints: mpsc::UnboundedSender<u64>,
+    rest: Arc<Rest>,
     patience: Duration,
 }
 
@@ -182,17 +187,23 @@ impl Call {
                 }
             }
         };
-        let lost = answer.as_ref().is_err_and(is_connection_loss);
-        if lost {
+        let now = Instant::now();
+        if answer.as_ref().is_err_and(is_connection_loss) {
             self.complain();
         } else {
-            let now = Instant::now();
             *self.counted.0.last_answer.lock() = Some(now);
             if let Some(slot) = &self.slot {
                 slot.answered(asked, now, answer.as_ref().map_or(0, Vec::len));
             }
         }
-        answer.map_err(classify)
+        let answer = answer.map_err(classify);
+        if let Err(CallFault::Flood { seconds, .. }) = &answer {
+            self.rest.told(*seconds, now);
+            if let Some(slot) = &self.slot {
+                slot.late(asked, now);
+            }
+        }
+        answer
     }
 
     fn complain(&self) {

@@ -104,7 +104,7 @@ impl Account {
         let mut sweep = Arc::clone(&self.sweep).lock_owned().await;
         match &sweep.last {
             Some((at, Ok(channels))) if at.elapsed() < SWEEP_PAUSE => return Ok(Arc::clone(channels)),
-            Some((at, Err(fault))) if at.elapsed() < FAILED_SWEEP_PAUSE => return Err(fault.clone()),
+            Some((at, Err(fault))) if at.elapsed() < FAILED_SWEEP_PAUSE => return Err(fault.since(*at)),
             _ => {}
         }
         let account = self.owned()?;

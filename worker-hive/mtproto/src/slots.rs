@@ -130,7 +130,7 @@ impl Slots {
 
     /// A call that was sent at `asked` is late, or was told to come back later. Calls from before the last cut say nothing about
     /// what came of it.
-    pub(crate) fn cut(&self, asked: Instant, now: Instant) {
+    fn cut(&self, asked: Instant, now: Instant) {
         let mut state = self.state.lock();
         if state.last_cut.is_none_or(|cut| cut <= asked) {
             state.last_cut = Some(now);

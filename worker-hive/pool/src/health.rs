@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// Telegram's word is in whole seconds, and clocks differ: come a little later rather than a little early.
-pub(crate) const FLOOD_MARGIN: Duration = Duration::from_millis(250);
+const FLOOD_MARGIN: Duration = Duration::from_millis(250);
 
 /// What a session's calls told of it.
 #[derive(Clone, Debug, Default)]
@@ -21,13 +21,9 @@ pub(crate) struct Health {
 impl Health {
     /// Takes note of the fault of a call to a data-centre, begun at `asked`.
     pub(crate) fn fault(&mut self, dc: i32, fault: &CallFault, asked: Instant, now: Instant) {
-        self.last_error = Some(fault.kind());
         match fault {
-            CallFault::Flood { seconds, .. } => {
-                let until = now + Duration::from_secs(u64::from(*seconds)) + FLOOD_MARGIN;
-                // A shorter wait told later doesn't cut a longer one short.
-                self.resting_until = Some(self.resting_until.map_or(until, |known| known.max(until)));
-            }
+            CallFault::Flood { seconds, .. } => self.rest(now + Duration::from_secs(u64::from(*seconds))),
+            CallFault::Resting { until } => return self.rest(*until),
             CallFault::Banned(_) => self.banned = true,
             CallFault::Dropped(_) | CallFault::Timeout | CallFault::Unauthorized => {
                 self.trust_in(dc).fault(asked, now);
@@ -36,6 +32,13 @@ impl Health {
             // session out.
             CallFault::Other(_) | CallFault::Migrate(_) | CallFault::ReferenceExpired => {}
         }
+        self.last_error = Some(fault.kind());
+    }
+
+    /// Takes note that Telegram's wait ends then. A shorter one told later doesn't cut a longer one short.
+    pub(crate) fn rest(&mut self, until: Instant) {
+        let until = until + FLOOD_MARGIN;
+        self.resting_until = Some(self.resting_until.map_or(until, |known| known.max(until)));
     }
 
     /// Takes note of an answer from a data-centre to a call begun at `asked`.
@@ -112,7 +115,12 @@ mod tests {
         health.fault(2, &flood(3), now, now + Duration::from_secs(1));
         let end = now + Duration::from_secs(7);
         assert_eq!(health.resting_until(end - Duration::from_millis(1)), Some(end + FLOOD_MARGIN));
-        assert_eq!(health.resting_until(end + FLOOD_MARGIN), None);
+        // What is refused on this side, because of that wait, ends with it, however often.
+        (1..7).for_each(|second| {
+            health.fault(2, &CallFault::Resting { until: end }, now, now + Duration::from_secs(second));
+        });
+        assert_eq!(health.resting_until(end), Some(end + FLOOD_MARGIN));
+        assert_eq!((health.resting_until(end + FLOOD_MARGIN), health.last_error()), (None, Some("flood")));
     }
 
     #[test]

@@ -21,6 +21,7 @@ mod hedge;
 mod line;
 mod locations;
 mod meter;
+mod news;
 mod places;
 mod plan;
 mod pool;

@@ -3,6 +3,7 @@
 use crate::choice::{Candidate, Choice, Taste, choose};
 use crate::ends::Ends;
 use crate::line::Line;
+use crate::news::News;
 use crate::session::{Session, SessionId};
 use crate::source::Source;
 use crate::trust::Standing;
@@ -12,7 +13,7 @@ use std::fmt;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until};
 
 /// Hears what can't be read off a report.
@@ -70,6 +71,10 @@ struct State<S: Source> {
     line: Line<Waiter<S>>,
     ends: Ends,
     refused: u64,
+    /// When places were last handed out.
+    served: Option<Instant>,
+    /// The next end of a rest or a quarantine, as of then.
+    next_end: Option<Instant>,
 }
 
 pub(crate) struct Places<S: Source> {
@@ -78,7 +83,7 @@ pub(crate) struct Places<S: Source> {
     rules: Rules,
     observer: Option<Arc<dyn Observer>>,
     /// Told by sessions when a trial is over, and of faults.
-    turned: Arc<Notify>,
+    news: Arc<News>,
 }
 
 impl<S: Source> Places<S> {
@@ -90,8 +95,10 @@ impl<S: Source> Places<S> {
             line: Line::new(rules.line),
             ends: Ends::default(),
             refused: 0,
+            served: None,
+            next_end: None,
         };
-        Self { state: Mutex::new(state), rules, observer, turned: Arc::default() }
+        Self { state: Mutex::new(state), rules, observer, news: Arc::default() }
     }
 
     pub(crate) fn sessions(&self) -> Vec<Arc<Session<S>>> {
@@ -102,7 +109,7 @@ impl<S: Source> Places<S> {
         let mut state = self.state.lock();
         let id = SessionId(state.next_id);
         state.next_id += 1;
-        state.sessions.push(Arc::new(Session::new(id, source, Arc::clone(&self.turned))));
+        state.sessions.push(Arc::new(Session::new(id, source, Arc::clone(&self.news))));
         drop(state);
         self.hand_out();
         id
@@ -166,11 +173,16 @@ impl<S: Source> Places<S> {
             }
         };
         let _in_line = InLine { places: self, number };
+        // Nobody has looked for this one yet.
+        let mut due = true;
         loop {
-            let mut turned = pin!(self.turned.notified());
+            let mut news = pin!(self.news.heard());
             // Listens from here on: a trial may end while places are handed out.
-            turned.as_mut().enable();
-            self.hand_out();
+            news.as_mut().enable();
+            // All who wait hear the same news, and one who acts on it acts for all.
+            if self.news.take() || due {
+                self.hand_out();
+            }
             // Ends of streams and trials are told, and that a flood wait or a quarantine begins; nobody tells when it ends.
             let next = self.next_change().map_or(until, |next| next.min(until));
             tokio::select! {
@@ -182,8 +194,8 @@ impl<S: Source> Places<S> {
                     }
                     return Ok(lease);
                 }
-                () = turned => {}
-                () = sleep_until(next) => {}
+                () = news => due = false,
+                () = sleep_until(next) => due = self.state.lock().served.is_none_or(|served| served < next),
             }
             let now = Instant::now();
             if now >= until {
@@ -282,7 +294,15 @@ impl<S: Source> Places<S> {
             Err(_) => None,
         });
         state.line = line;
+        state.served = Some(now);
+        let next_end = state.sessions.iter().filter_map(|session| session.next_change(now)).min();
+        // A rest that nobody told of: it was heard by who didn't wait for the answer.
+        let unknown = next_end != state.next_end;
+        state.next_end = next_end;
         drop(state);
+        if unknown {
+            self.news.wake();
+        }
         for (waiter, lease) in served {
             // What nobody fetches is dropped here, without the lock, and handed on.
             let _ = waiter.give.send(lease);

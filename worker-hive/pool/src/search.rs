@@ -226,7 +226,7 @@ impl<'a, S: Source> Search<'a, S> {
         self.failures += 1;
         self.avoid.insert(lease.session().id);
         // Whoever told to wait is not asked again before its time: that bounds such calls already.
-        if !matches!(fault, CallFault::Flood { .. }) {
+        if !matches!(fault, CallFault::Flood { .. } | CallFault::Resting { .. }) {
             self.owes = true;
             self.retry.failed(fault);
         }

@@ -3,16 +3,17 @@
 use crate::choice::Candidate;
 use crate::health::Health;
 use crate::meter::{Meter, Times};
+use crate::news::News;
 use crate::source::Source;
 use crate::stats::{Counters, SessionReport, SessionState};
 use crate::trust::Standing;
 use bytes::Bytes;
 use mtproto::{Ask, CallFault, LocateFault, Location, MessageRef, Reach};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
-use tokio::sync::{Notify, Semaphore, SemaphorePermit};
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -35,7 +36,7 @@ pub(crate) struct Session<S> {
     /// Held by the one call that is made to see whether the session is to be trusted again.
     trial: Semaphore,
     /// Told when a trial is over, as there may be room now, and of faults, as there may be a new time to wait for.
-    turned: Arc<Notify>,
+    news: Arc<News>,
     streams: AtomicUsize,
     counters: Counters,
     meter: Mutex<Meter>,
@@ -45,13 +46,13 @@ pub(crate) struct Session<S> {
 /// The right to make the one call that shows whether the session is back.
 struct Trial<'a> {
     permit: Option<SemaphorePermit<'a>>,
-    turned: &'a Notify,
+    news: &'a News,
 }
 
 impl Drop for Trial<'_> {
     fn drop(&mut self) {
         drop(self.permit.take());
-        self.turned.notify_waiters();
+        self.news.tell();
     }
 }
 
@@ -65,7 +66,7 @@ struct Begun<'a, S> {
 }
 
 impl<S: Source> Session<S> {
-    pub(crate) fn new(id: SessionId, source: Arc<S>, turned: Arc<Notify>) -> Self {
+    pub(crate) fn new(id: SessionId, source: Arc<S>, news: Arc<News>) -> Self {
         Self {
             id,
             name: source.name().to_owned(),
@@ -74,7 +75,7 @@ impl<S: Source> Session<S> {
             cut: CancellationToken::new(),
             health: Mutex::default(),
             trial: Semaphore::new(1),
-            turned,
+            news,
             streams: AtomicUsize::new(0),
             counters: Counters::default(),
             meter: Mutex::default(),
@@ -125,12 +126,22 @@ impl<S: Source> Session<S> {
     }
 
     pub(crate) fn rests_until(&self, now: Instant) -> Option<Instant> {
-        self.health.lock().resting_until(now)
+        self.known(self.source().as_ref()).resting_until(now)
+    }
+
+    /// What is known of it, with what its source knows of waits: an answer that nobody waited for may have told one.
+    fn known(&self, source: Option<&Arc<S>>) -> MutexGuard<'_, Health> {
+        let rests_until = source.and_then(|source| source.rests_until());
+        let mut health = self.health.lock();
+        if let Some(until) = rests_until {
+            health.rest(until);
+        }
+        health
     }
 
     /// When it may be asked for more than now, as far as a clock tells.
     pub(crate) fn next_change(&self, now: Instant) -> Option<Instant> {
-        let health = self.health.lock();
+        let health = self.known(self.source().as_ref());
         let out = health.standings(now).filter_map(|(_, standing)| match standing {
             Standing::Out(until) => Some(until),
             _ => None,
@@ -140,12 +151,12 @@ impl<S: Source> Session<S> {
 
     /// True when a stream that holds it may go on asking it about a data-centre.
     pub(crate) fn may_go_on(&self, dc: i32, now: Instant) -> bool {
-        let health = self.health.lock();
+        let source = self.source();
+        let health = self.known(source.as_ref());
         let in_service = !health.is_banned()
             && health.resting_until(now).is_none()
             && !matches!(health.standing(dc, now), Standing::Out(_));
-        drop(health);
-        in_service && self.source.lock().is_some()
+        in_service && source.is_some()
     }
 
     /// True when an extra call may be made over another of its connections.
@@ -162,7 +173,7 @@ impl<S: Source> Session<S> {
     pub(crate) fn candidate(&self, dc: Option<i32>, cap: usize, eligible: bool, now: Instant) -> Candidate {
         let source = self.source();
         let dc = dc.or_else(|| source.as_ref().map(|source| source.home_dc())).unwrap_or(0);
-        let health = self.health.lock();
+        let health = self.known(source.as_ref());
         Candidate {
             eligible: eligible && source.is_some() && !health.is_banned(),
             resting: health.resting_until(now),
@@ -241,7 +252,7 @@ impl<S: Source> Session<S> {
                 () = self.cut.cancelled() => return Err(gone()),
             },
         };
-        let trial = Trial { permit: Some(trial), turned: &self.turned };
+        let trial = Trial { permit: Some(trial), news: &self.news };
         match standing() {
             _ if self.source.lock().is_none() => Err(gone()),
             Standing::Trusted => Ok(None),
@@ -254,10 +265,7 @@ impl<S: Source> Session<S> {
     fn obey_rest(&self) -> Result<(), CallFault> {
         let now = Instant::now();
         match self.rests_until(now) {
-            Some(until) => {
-                let left = until.saturating_duration_since(now).as_secs();
-                Err(CallFault::Flood { seconds: u32::try_from(left).unwrap_or(u32::MAX), premium_exempt: false })
-            }
+            Some(until) => Err(CallFault::Resting { until }),
             None => Ok(()),
         }
     }
@@ -283,7 +291,7 @@ impl<S: Source> Session<S> {
         let after = (health.is_banned(), health.standing(dc, now));
         drop(health);
         // Whoever waits in the line sleeps until the first change that was due when it joined.
-        self.turned.notify_waiters();
+        self.news.tell();
         match (before, after) {
             ((false, _), (true, _)) => {
                 tracing::error!(session = self.name(), %fault, "the session is lost: sign in again and import it, or remove it");
@@ -292,13 +300,17 @@ impl<S: Source> Session<S> {
                 let seconds = until.saturating_duration_since(now).as_secs();
                 tracing::warn!(session = self.name(), dc, %fault, seconds, "the session is in quarantine");
             }
+            // Many may hear of one wait.
+            _ if matches!(fault, CallFault::Resting { .. }) => {
+                tracing::debug!(session = self.name(), dc, %fault, "call not made");
+            }
             _ => tracing::info!(session = self.name(), dc, %fault, "call failed"),
         }
     }
 
     pub(crate) fn report(&self, cap: usize, now: Instant) -> SessionReport {
         let source = self.source();
-        let health = self.health.lock();
+        let health = self.known(source.as_ref());
         let state = match health.worst_standing(now) {
             _ if health.is_banned() => SessionState::Banned,
             _ if health.resting_until(now).is_some() => SessionState::Flood,

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use mtproto::{Account, Ask, CallFault, DatacentreReport, LocateFault, Location, MessageRef, Reach};
 use std::future::Future;
+use tokio::time::Instant;
 
 /// A session that documents can be asked of. [`mtproto::Account`] is the one outside tests.
 pub trait Source: Send + Sync + 'static {
@@ -40,6 +41,11 @@ pub trait Source: Send + Sync + 'static {
     /// Calls made so far, by what they were for.
     fn calls(&self) -> Vec<(&'static str, u64)> {
         Vec::new()
+    }
+
+    /// Until when it doesn't ask, as it was told to wait, whoever heard so.
+    fn rests_until(&self) -> Option<Instant> {
+        None
     }
 
     /// See [`mtproto::Account::locate`].
@@ -86,6 +92,10 @@ impl Source for Account {
 
     fn calls(&self) -> Vec<(&'static str, u64)> {
         self.calls()
+    }
+
+    fn rests_until(&self) -> Option<Instant> {
+        self.rests_until()
     }
 
     async fn locate(&self, message: MessageRef) -> Result<Location, LocateFault> {
