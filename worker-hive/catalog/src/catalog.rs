@@ -79,7 +79,8 @@ impl Catalog {
     /// # Errors
     /// [`CatalogError`] when the disk or the file's content is not to be trusted.
     pub fn get(&self, slug: Slug) -> Result<Option<Manifest>, CatalogError> {
-        self.with(|file| read(file, slug))
+        // One snapshot for both questions: another process may put another manifest between them.
+        self.with(|file| read(&*file.transaction()?, slug))
     }
 
     /// Puts a manifest under a slug. The same again changes nothing, not even its times. `now` is in seconds since the Unix epoch.

@@ -132,3 +132,27 @@ fn a_file_with_lost_parts_is_no_manifest() {
     other.execute("DELETE FROM part WHERE number = 1", []).unwrap();
     assert!(matches!(catalog.get(slug("a")), Err(CatalogError::Damaged(_))));
 }
+
+#[test]
+fn what_is_read_is_one_manifest_and_not_halves_of_two() {
+    let (folder, writes) = catalog();
+    let reads = Catalog::open(&folder.path().join("catalog")).unwrap();
+    // Of one size, so that nothing else tells them apart.
+    let drafts = [draft("one", &[1, 2]), draft("other", &[3, 4])];
+    writes.put(slug("a"), drafts[0].clone(), Expect::Anything, 1).unwrap();
+    let writer = std::thread::spawn(move || {
+        for round in 0..300 {
+            writes.put(slug("a"), drafts[round % 2].clone(), Expect::Anything, 1).unwrap();
+        }
+        drafts
+    });
+    let mut seen = Vec::new();
+    while !writer.is_finished() {
+        let found = reads.get(slug("a")).unwrap().unwrap();
+        seen.push((found.name, found.parts));
+    }
+    let known = writer.join().unwrap().map(|draft| (draft.name, draft.parts));
+    for found in seen {
+        assert!(known.contains(&found), "{found:?}");
+    }
+}
