@@ -145,7 +145,7 @@ fn a_crash_during_the_encryption_loses_nothing_and_is_made_good() {
 fn a_change_of_the_key_goes_on_where_it_was_cut_off() {
     let at = tempfile::tempdir().unwrap();
     let (old, plain) = (folder(at.path(), key("1")), folder(at.path(), None));
-    for (sessions, account) in [(&old, "a"), (&old, "b"), (&plain, "c")] {
+    for (sessions, account) in [(&plain, "c"), (&old, "a"), (&old, "b")] {
         sessions.import(&seed(account)).unwrap();
         sessions.set_setting(account, Setting::Route, Some(ROUTE)).unwrap();
     }
@@ -192,6 +192,45 @@ fn cells_that_were_moved_or_changed_are_not_believed() {
         let refused = sessions.open_store("one").map(drop).unwrap_err();
         assert!(matches!(refused, StoreError::Damaged(_) | StoreError::WrongKey), "{change}: {refused}");
     }
+}
+
+#[test]
+fn a_store_with_a_key_takes_nothing_that_was_not_made_with_it() {
+    let at = tempfile::tempdir().unwrap();
+    let sealed = folder(at.path(), key("1"));
+    sealed.import(&seed("one")).unwrap();
+    let lock = sealed.lock().unwrap();
+    for wrong in [folder(at.path(), None), folder(at.path(), key("2"))] {
+        let fits = |refused: &StoreError| matches!(refused, StoreError::KeyNeeded | StoreError::WrongKey);
+        assert!(wrong.import(&seed("two")).is_err_and(|refused| fits(&refused)));
+        assert!(wrong.replace(&seed("two"), &lock).is_err_and(|refused| fits(&refused)));
+        assert!(wrong.check_key(None).is_err_and(|(account, refused)| account == "one" && fits(&refused)));
+    }
+    assert!(!leaks(at.path()) && sealed.accounts().unwrap() == ["one"]);
+    // With the key lost, a session that is signed in anew takes the place of the only one that needed it.
+    let other = folder(at.path(), key("2"));
+    other.replace(&seed("one"), &lock).unwrap();
+    other.import(&seed("two")).unwrap();
+    assert!(!leaks(at.path()));
+}
+
+#[tokio::test]
+async fn a_journal_left_behind_is_not_the_next_sessions() {
+    let at = tempfile::tempdir().unwrap();
+    let sessions = folder(at.path(), None);
+    sessions.import(&seed("one")).unwrap();
+    let store = sessions.open_store("one").unwrap();
+    store.set_identity(8, true, true).await.unwrap();
+    let journal = at.path().join("one.session-wal");
+    let left = std::fs::read(&journal).unwrap();
+    drop(store);
+    // As after a crash, and an operator who cleaned up in a hurry.
+    std::fs::remove_file(at.path().join("one.session")).unwrap();
+    std::io::Write::write_all(&mut std::fs::File::create(&journal).unwrap(), &left).unwrap();
+    let other = SessionSeed::carried("one", 4, [7; 256], 1).unwrap().with_identity(9, false);
+    sessions.import(&other).unwrap();
+    let info = sessions.describe("one").unwrap();
+    assert_eq!((info.user_id, info.home_dc, info.key_id), (9, 4, other.key_id()));
 }
 
 #[test]

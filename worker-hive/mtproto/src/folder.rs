@@ -114,16 +114,37 @@ impl SessionFolder {
         Ok(names)
     }
 
+    /// Sees whether this folder's key is the one of the sessions in it, but for `but`, which is to be replaced. Plain sessions fit any
+    /// key; what can't be read for another reason has no say.
+    ///
+    /// # Errors
+    /// Name of the first session that doesn't fit, and [`StoreError::KeyNeeded`] or [`StoreError::WrongKey`]; an empty name and
+    /// [`StoreError::Io`] when the folder can't be read.
+    pub fn check_key(&self, but: Option<&str>) -> Result<(), (String, StoreError)> {
+        let accounts = self.accounts().map_err(|error| (String::new(), error))?;
+        for account in accounts.into_iter().filter(|account| Some(account.as_str()) != but) {
+            if let Err(error @ (StoreError::KeyNeeded | StoreError::WrongKey)) = self.describe(&account) {
+                return Err((account, error));
+            }
+        }
+        Ok(())
+    }
+
     /// Writes a new session file.
     ///
     /// # Errors
-    /// [`StoreError::Exists`] when the name is taken, which leaves the old file as it is; else whatever the disk says.
+    /// [`StoreError::Exists`] when the name is taken, which leaves the old file as it is; [`StoreError::KeyNeeded`] or
+    /// [`StoreError::WrongKey`] when other sessions of the folder are encrypted and not with this folder's key; else whatever the disk
+    /// says.
     pub fn import(&self, seed: &SessionSeed) -> Result<(), StoreError> {
         let path = self.file(&seed.account);
         if path.exists() {
             return Err(StoreError::Exists(seed.account.clone()));
         }
+        // Whoever encrypted the store must not find secrets in plain in it, nor a run two keys.
+        self.check_key(None).map_err(|(_, error)| error)?;
         let partial = self.write_partial(seed)?;
+        self.remove_journal(&seed.account)?;
         match fs::hard_link(&partial, &path) {
             Ok(()) => Ok(fs::remove_file(&partial)?),
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
@@ -137,14 +158,21 @@ impl SessionFolder {
     /// Writes a session file over the one of the same name, if there is one. The lock keeps everybody off who might be using that.
     ///
     /// # Errors
-    /// Whatever the disk says.
+    /// As [`SessionFolder::import`], but for the name.
     pub fn replace(&self, seed: &SessionSeed, _lock: &FolderLock) -> Result<(), StoreError> {
+        self.check_key(Some(&seed.account)).map_err(|(_, error)| error)?;
         let partial = self.write_partial(seed)?;
-        // The old journal first: beside the new file it would be taken for that one's.
-        for suffix in ["-wal", "-shm"] {
-            remove(&self.path.join(format!("{}.{EXTENSION}{suffix}", seed.account)))?;
-        }
+        self.remove_journal(&seed.account)?;
         Ok(fs::rename(partial, self.file(&seed.account))?)
+    }
+
+    /// Removes the journal of a session file that goes, or went by other hands than ours, before another takes the name: SQLite would
+    /// take it for that one's, and write the old session over the new.
+    fn remove_journal(&self, account: &str) -> Result<(), StoreError> {
+        for suffix in ["-wal", "-shm"] {
+            remove(&self.path.join(format!("{account}.{EXTENSION}{suffix}")))?;
+        }
+        Ok(())
     }
 
     /// Writes a session under another name first, so that a crash leaves no half session that `run` would trip over.

@@ -53,6 +53,13 @@ pub(crate) enum CommandError {
     Io(#[from] io::Error),
 }
 
+impl CommandError {
+    /// With the name of the session, which is empty for the store itself.
+    pub(crate) fn of_session((account, source): (String, StoreError)) -> Self {
+        if account.is_empty() { Self::Store(source) } else { Self::Session { account, source } }
+    }
+}
+
 pub(crate) fn run(cli: Cli) -> Result<(), CommandError> {
     match cli.command {
         Command::Run(config) => serve(&config),

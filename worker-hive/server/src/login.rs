@@ -66,6 +66,8 @@ pub(crate) fn run(options: &Options) -> Result<(), CommandError> {
 
 async fn sign_in(options: &Options, settings: HiveSettings, folder: &SessionFolder) -> Result<(), CommandError> {
     // All this before any question: nobody shall be asked for a code in vain.
+    let replaced = options.name.as_deref().filter(|_| options.replace);
+    folder.check_key(replaced).map_err(CommandError::of_session)?;
     let lock = claim(options, folder)?;
     let telegram = settings.telegram.clone();
     let client = HiveOptions::try_from(settings)?.client;

@@ -50,6 +50,7 @@ enum Found {
 pub(crate) fn run(options: &Import) -> Result<(), CommandError> {
     let settings = load(&options.config)?;
     let folder = open_folder(&settings)?;
+    folder.check_key(None).map_err(CommandError::of_session)?;
     let mut found = Vec::new();
     if options.sessions.is_empty() {
         found.push(ask()?);

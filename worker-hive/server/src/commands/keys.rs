@@ -18,7 +18,7 @@ pub(crate) fn change(options: &Rekey) -> Result<(), CommandError> {
     let key = StoreKey::read(&options.to).map_err(OptionsError::from)?;
     let lock = folder.lock()?;
     let changed = folder.change_key(&lock, &key);
-    let changed = changed.map_err(|(account, source)| CommandError::Session { account, source })?;
+    let changed = changed.map_err(CommandError::of_session)?;
     for account in &changed {
         writeln!(io::stdout(), "encrypted {account}")?;
     }

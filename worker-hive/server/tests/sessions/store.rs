@@ -66,6 +66,36 @@ fn a_store_is_encrypted_by_its_next_run_and_opens_with_its_key_alone() {
     assert!(failed(&sessions(&[], sealed.to_str().unwrap())).contains("chmod 600"));
 }
 
+#[test]
+fn nothing_comes_into_an_encrypted_store_in_plain_or_under_another_key() {
+    let bench = Bench::new();
+    let (key, other) = (bench.path("store.key"), bench.path("other.key"));
+    for file in [&key, &other] {
+        ok(&hive(&["keygen", file.to_str().unwrap()], None));
+    }
+    let seeds = bench.sim.seeds();
+    let files: Vec<_> =
+        seeds.iter().map(|seed| bench.write(&seed.account, &serde_json::to_string(seed).unwrap())).collect();
+    let settings = |file: &std::path::Path| {
+        let config = bench.settings("store", &format!("key_file = \"{}\"", file.display()));
+        config.to_str().unwrap().to_owned()
+    };
+    let import =
+        |config: &str, file: &std::path::Path| hive(&["import", "--config", config, file.to_str().unwrap()], None);
+    ok(&import(&settings(&key), &files[0]));
+    let named = format!("session `{}`", seeds[0].account);
+    for (wrong, expected) in [(None, "no key is configured"), (Some(&other), "with another key")] {
+        let config = wrong.map_or_else(|| bare_again(&bench), |file| settings(file));
+        let login = hive(&["login", "--config", &config, "--bot"], Some("7009:token\n"));
+        for refused in [import(&config, &files[1]), login] {
+            let error = failed(&refused);
+            assert!(error.contains(expected) && error.contains(&named), "{error}");
+        }
+    }
+    assert_eq!(SessionFolder::open(&bench.path("store")).unwrap().accounts().unwrap(), [seeds[0].account.clone()]);
+    ok(&import(&settings(&key), &files[1]));
+}
+
 fn bare_again(bench: &Bench) -> String {
     bench.settings("store", "").to_str().unwrap().to_owned()
 }
