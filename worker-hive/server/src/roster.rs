@@ -4,7 +4,7 @@
 //! left over after a pause, and gives idle accounts to those who have less and ask. Who loses a lease cuts the account's connections at once.
 
 use crate::hives;
-use crate::running::{Running, Started};
+use crate::running::{NotStarted, Running, Started};
 use crate::sessions::Disabled;
 use crate::shares;
 use leases::{LeaseError, Leases, Load};
@@ -120,6 +120,12 @@ impl Roster {
     pub(crate) fn accounts(&self) -> impl Fn() -> Vec<Arc<Account>> + Send + Sync + use<> {
         let view = Arc::clone(&self.view);
         move || view.lock().running.values().filter_map(Weak::upgrade).collect()
+    }
+
+    /// Whether there are sessions to run, and no hive has any of them.
+    pub(crate) fn nobodys(&self) -> impl Fn() -> bool + Send + Sync + use<> {
+        let (view, leases) = (Arc::clone(&self.view), self.leases.clone());
+        move || hives::are_nobodys(&leases, &view.lock().names)
     }
 
     /// All accounts, of all hives.
@@ -304,8 +310,10 @@ impl Worker {
                         self.running.insert(name, running);
                         continue;
                     }
-                    Err(StoreError::InUse(_)) => TICK,
-                    Err(error) => {
+                    Err(NotStarted::Busy) => TICK,
+                    // The next look at the folder takes it off the list.
+                    Err(NotStarted::Disabled) => RESCAN,
+                    Err(NotStarted::Broken(error)) => {
                         tracing::error!(session = name, %error, "can't open a session");
                         BROKEN
                     }
@@ -362,9 +370,9 @@ impl Worker {
     fn release(&mut self, name: &str) {
         if let Some(running) = self.running.remove(name) {
             self.closing_names.insert(name.to_owned());
-            let (name, pool) = (name.to_owned(), self.means.pool.clone());
+            let (name, pool, leases) = (name.to_owned(), self.means.pool.clone(), self.means.leases.clone());
             self.closing.spawn(async move {
-                running.release(&name, &pool).await;
+                running.release(&name, &pool, &leases).await;
                 name
             });
         }

@@ -1,7 +1,7 @@
 //! An account that this hive runs: opened, in the pool, leased.
 
 use crate::roster::Means;
-use leases::Held;
+use leases::{Held, Leases, Load};
 use mtproto::{Account, AccountLock, CallFault, Permission, StoreError};
 use pool::{Pool, SessionId};
 use std::sync::Arc;
@@ -23,6 +23,26 @@ pub(crate) struct Running {
     _bring_up: AbortOnDropHandle<()>,
 }
 
+/// Why an account was not begun.
+#[derive(Debug)]
+pub(crate) enum NotStarted {
+    /// The operator took it out of service since the store was read.
+    Disabled,
+    /// Another run has it, or there is another in its place.
+    Busy,
+    /// Its file can't be used.
+    Broken(StoreError),
+}
+
+impl From<StoreError> for NotStarted {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::InUse(_) => Self::Busy,
+            error => Self::Broken(error),
+        }
+    }
+}
+
 /// What began, and what resolves with name and fence when its lease is lost.
 pub(crate) struct Started<F> {
     pub(crate) running: Running,
@@ -35,15 +55,16 @@ impl Running {
         means: &Means,
         name: &str,
         held: Held,
-    ) -> Result<Started<impl Future<Output = (String, u64)> + Send + use<>>, StoreError> {
+    ) -> Result<Started<impl Future<Output = (String, u64)> + Send + use<>>, NotStarted> {
         let lock = means.folder.lock_account(name)?;
         let permit = held.permit();
         let permission = Permission::while_so(move || permit.is_valid());
         let account = Account::open_permitted(&means.folder, name, Arc::clone(&means.client), permission)?;
-        if account.info().key_id != held.account() {
-            // Replaced since it was read: another key, another lease.
+        let info = account.info();
+        // Replaced since it was read: another key, another lease. Or disabled, and let go by another hive that knew before this one.
+        if info.key_id != held.account() || info.disabled {
             account.cut();
-            return Err(StoreError::InUse(name.into()));
+            return Err(if info.disabled { NotStarted::Disabled } else { NotStarted::Busy });
         }
         // Whoever had it before may have been told to wait.
         account.rest(held.rests_for());
@@ -92,11 +113,14 @@ impl Running {
     }
 
     /// Lets the last calls finish, closes everything, and then lets others have it.
-    pub(crate) async fn release(self, name: &str, pool: &Pool<Account>) {
+    pub(crate) async fn release(self, name: &str, pool: &Pool<Account>, leases: &Leases) {
         let left = pool.remove(self.session);
         if tokio::time::timeout(LAST_CALLS, left).await.is_err() {
             tracing::info!(session = name, "calls of an account that is let go are cut off");
         }
+        // A last call may have been told to wait, and whoever has the account next must know.
+        let rests_for = self.account.rests_for().unwrap_or_default();
+        leases.tell(self.held.account(), Load { rests_for, ..Load::default() });
         self.account.cut();
         if let Err(error) = self.account.close().await {
             tracing::warn!(session = name, %error, "can't close the session file");
@@ -143,5 +167,53 @@ async fn bring_up(account: Arc<Account>, id: SessionId, pool: Pool<Account>) {
                 pause = (pause * 2).min(BRING_UP_LAST);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{NotStarted, Running, Started};
+    use crate::roster::Means;
+    use leases::Leases;
+    use mtproto::{ClientConfig, SessionFolder, SessionSeed, Setting};
+    use pool::{Pool, PoolConfig};
+    use std::sync::Arc;
+    use std::time::Duration;
+    use tempfile::TempDir;
+
+    /// A hive of one session whose data-centre nobody answers at.
+    fn means() -> (TempDir, Means, i64) {
+        let at = tempfile::tempdir().unwrap();
+        let folder = SessionFolder::open(at.path()).unwrap();
+        let nobody = "127.0.0.1:1".parse().unwrap();
+        let seed = SessionSeed::carried("one", 2, [7; 256], 1).unwrap().with_address(2, nobody);
+        folder.import(&seed).unwrap();
+        let pool = Pool::new(PoolConfig::default());
+        let client = Arc::new(ClientConfig::default());
+        (at, Means { folder, client, pool, leases: Leases::in_process(), shared: true }, seed.key_id())
+    }
+
+    #[tokio::test]
+    async fn what_was_disabled_since_the_store_was_read_is_not_begun() {
+        let (_at, means, lease) = means();
+        means.folder.set_setting("one", Setting::Disabled, Some("1")).unwrap();
+        let held = means.leases.take(lease).await.unwrap();
+        assert!(matches!(Running::start(&means, "one", held), Err(NotStarted::Disabled)));
+        // Nor is it kept from anybody, or locked.
+        means.folder.set_setting("one", Setting::Disabled, None).unwrap();
+        let held = means.leases.take(lease).await.unwrap();
+        assert!(Running::start(&means, "one", held).is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_wait_that_a_last_call_was_told_is_passed_on() {
+        let (_at, means, lease) = means();
+        let held = means.leases.take(lease).await.unwrap();
+        let Started { running, .. } = Running::start(&means, "one", held).unwrap();
+        // After the roster told last how the account fares.
+        running.account().rest(Duration::from_secs(600));
+        running.release("one", &means.pool, &means.leases).await;
+        let again = means.leases.take(lease).await.unwrap();
+        assert!(again.rests_for() > Duration::from_secs(500), "{:?}", again.rests_for());
     }
 }
