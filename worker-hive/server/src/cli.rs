@@ -64,15 +64,16 @@ Examples:
   worker-hive import --config worker-hive.toml my_account.session
   decrypt strings.txt.age | worker-hive import --config worker-hive.toml --api-id 12345 -";
 
-const EXPORT_HELP: &str = "What is written is as good as a password. Disable the session here before it is used there: Telegram revokes a key that is in
-use in two places.
+const EXPORT_HELP: &str = "What is written is as good as a password. Disable the session on every machine that has a copy before it is used elsewhere:
+Telegram revokes a key that is in use in two places.
 
 Examples:
   worker-hive export --config worker-hive.toml --format telethon --output session.txt films-1
   worker-hive export --config worker-hive.toml --format json --yes-print-secret films-1 | encrypt > films-1.json.age";
 
 const SESSIONS_HELP: &str = "State, load, speed, flood wait and last error are those of the running hive; without one they are dashes. A disabled session
-stays in the store, and no hive runs it.
+stays in the store, and no hive of that store runs it: one with a store of its own, on another machine, still does. Disable it on
+every machine that has a copy.
 
 Examples:
   worker-hive sessions --config worker-hive.toml

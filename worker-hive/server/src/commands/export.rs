@@ -37,7 +37,8 @@ pub(crate) fn run(options: &Export) -> Result<(), CommandError> {
         None => writeln!(io::stdout(), "{}", text.expose_secret())?,
     }
     eprintln!(
-        "warning: Telegram revokes a key that two programs use at once: disable the session here before it is used there"
+        "warning: Telegram revokes a key that two programs use at once: disable the session on every machine that has a copy \
+         before it is used elsewhere"
     );
     Ok(())
 }

@@ -43,10 +43,22 @@ pub(crate) fn describe(settings: &HiveSettings) -> Result<Vec<AccountInfo>, Comm
 }
 
 fn set_disabled(named: &Named, disabled: bool) -> Result<(), CommandError> {
-    let folder = open_folder(&load(&named.config)?)?;
-    mark(&folder, &named.name, disabled)?;
+    let settings = load(&named.config)?;
+    mark(&open_folder(&settings)?, &named.name, disabled)?;
     writeln!(io::stdout(), "{} {}", if disabled { "disabled" } else { "enabled" }, named.name)?;
+    if disabled {
+        say_of_others(&settings);
+    }
     Ok(())
+}
+
+/// Each store has its own word on who is in service, and hives that share sessions may have stores of their own.
+fn say_of_others(settings: &HiveSettings) {
+    if settings.redis.is_some() {
+        eprintln!(
+            "note: hives with other stores go on running the session: do the same on every machine that has a copy"
+        );
+    }
 }
 
 fn mark(folder: &SessionFolder, name: &str, disabled: bool) -> Result<(), CommandError> {
@@ -57,7 +69,8 @@ fn mark(folder: &SessionFolder, name: &str, disabled: bool) -> Result<(), Comman
 
 #[expect(clippy::disallowed_methods, reason = "a command that waits for another process owns its clock")]
 fn remove(named: &Named) -> Result<(), CommandError> {
-    let folder = open_folder(&load(&named.config)?)?;
+    let settings = load(&named.config)?;
+    let folder = open_folder(&settings)?;
     // A hive that runs it sees that and closes it. One that can't be encrypted again can be removed all the same.
     match mark(&folder, &named.name, true) {
         Err(CommandError::Session { source: StoreError::KeyNeeded | StoreError::WrongKey, .. }) => {}
@@ -73,6 +86,7 @@ fn remove(named: &Named) -> Result<(), CommandError> {
         }
     }
     writeln!(io::stdout(), "removed {}", named.name)?;
+    say_of_others(&settings);
     Ok(())
 }
 

@@ -121,7 +121,8 @@ async fn accounts_come_and_go_while_the_hive_runs() {
     rig.import("hive-a", "a", &["ben"]);
     hive.signal("-HUP");
     until("the new one", async || hive.accounts().await.len() == 2).await;
-    rig.run(&["sessions", "disable", "--config", "hive-a.toml", "ann"]);
+    let said = rig.run(&["sessions", "disable", "--config", "hive-a.toml", "ann"]);
+    assert!(said.contains("on every machine that has a copy"), "{said}");
     until("the disabled one is gone", async || hive.accounts().await == ["ben"]).await;
     let client = client(&[&hive]);
     Film::open(&client).await.read_to(MIB).await;

@@ -111,10 +111,12 @@ impl Rig {
         command
     }
 
-    /// Runs a command of a hive's to its end.
-    pub(crate) fn run(&self, arguments: &[&str]) {
+    /// Runs a command of a hive's to its end, and returns what it said on standard error.
+    pub(crate) fn run(&self, arguments: &[&str]) -> String {
         let output = self.command(arguments).output().unwrap();
-        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{arguments:?}: {said}");
+        said
     }
 
     /// Brings these accounts into the hive's store, which is made.
