@@ -301,5 +301,25 @@ mod tests {
         ask(&mut Keeper::new("a".into(), TTL, true), &mut ledger, 0, vec![]);
         let other = Keeper::new("b".into(), 2 * TTL, true).beat(0, vec![]);
         assert_eq!(ledger.beat(1, "", &other), Err(TTL));
+        assert_eq!(ledger.beat(2 * TTL, "", &other), Err(TTL), "it may be back");
+    }
+
+    #[test]
+    fn another_lease_time_is_taken_once_the_others_are_long_dead() {
+        let (mut ledger, mut a, mut b) =
+            (ledger(), Keeper::new("a".into(), TTL, true), Keeper::new("b".into(), 2 * TTL, true));
+        granted(&ask(&mut a, &mut ledger, 0, vec![7]));
+        // Killed, so that it could not say that it leaves; and no hive of its lease time comes again.
+        let answers = ask(&mut b, &mut ledger, 10 * TTL, vec![7]).answers;
+        assert!(matches!(answers[0].1, Answer::NotYet { .. }), "a gap is a gap: {answers:?}");
+        let mut now = 10 * TTL;
+        while now < 12 * TTL {
+            now += TTL / 2;
+            ask(&mut b, &mut ledger, now, vec![]);
+        }
+        granted(&ask(&mut b, &mut ledger, now, vec![7]));
+        // And what was only stopped is the one that is refused now.
+        let back = a.beat(now, vec![]);
+        assert_eq!(ledger.beat(now, "", &back), Err(2 * TTL));
     }
 }

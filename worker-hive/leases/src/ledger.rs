@@ -56,8 +56,13 @@ impl Ledger {
     /// The TTL of the others, when it is another one: gaps would be judged differently.
     pub(crate) fn beat(&mut self, now: Millis, server: &str, beat: &Beat) -> Result<Reply, Millis> {
         let others = self.hives.keys().any(|run| *run != beat.run);
+        // Those that died are forgotten by beats, and here there may have been none since.
+        let living = |meta: &Meta| {
+            let lives = |heard: Millis| now.saturating_sub(heard.max(meta.quiet_until)) <= 2 * meta.ttl;
+            self.hives.iter().any(|(run, heard)| *run != beat.run && lives(*heard))
+        };
         let mut meta = match self.meta.take() {
-            Some(meta) if others && meta.ttl != beat.ttl => {
+            Some(meta) if meta.ttl != beat.ttl && living(&meta) => {
                 let theirs = meta.ttl;
                 self.meta = Some(meta);
                 return Err(theirs);

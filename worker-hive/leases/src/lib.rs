@@ -22,6 +22,7 @@
 //!   of anybody for five twelfths of a TTL while another hive was there, or may have been. A holder who was cut off with everybody for less renews in time:
 //!   its last beat was at most five twelfths before (else it doubts, and stops like a hive that was refused), and it tries again within a
 //!   sixth.
+//! - All hives have one TTL: one with another is refused while others live, that is for two TTLs after their last beats.
 //! - A flood wait is kept with the account, for whoever holds it next, and is never cut short.
 //!
 //! # What is ruled out, and what is not
@@ -54,7 +55,7 @@
 //! | key | type | what |
 //! | --- | --- | --- |
 //! | `sv:{leases}:accounts` | hash | lease id → `fence\|expires\|rest until\|streams\|bytes a second\|touched\|asked\|holder\|asker`, times in ms |
-//! | `sv:{leases}:hives` | sorted set | run → its last beat; who has not been heard for two TTLs is dropped |
+//! | `sv:{leases}:hives` | sorted set | run → its last beat; who has not been heard for two TTLs, counted from the end of a gap's pause, is dropped by the next beat |
 //! | `sv:{leases}:meta` | hash | run id of the server, TTL, last beat, until when nobody takes anything, highest fence, last sweep |
 //!
 //! Redis 6.2 or a server that speaks like it, and scripts that may ask `INFO` for its run id.

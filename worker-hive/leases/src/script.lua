@@ -58,13 +58,20 @@ end
 
 -- Has the store been away, forgotten something, or had its clock set? Then those who held accounts come first.
 local m = redis.call('HMGET', meta_key, 'server', 'ttl', 'last', 'quiet', 'fence', 'swept')
-local others = false
+local others, living = false, false
 for _, other in ipairs(redis.call('ZRANGE', hives_key, 0, -1)) do
-  if other ~= run then others = true end
+  if other ~= run then
+    others = true
+    -- Those that died are forgotten by beats, and here there may have been none since.
+    if m[1] then
+      local heard = tonumber(redis.call('ZSCORE', hives_key, other))
+      living = living or past(math.max(heard, tonumber(m[4]))) <= 2 * tonumber(m[2])
+    end
+  end
 end
 local quiet, fence, swept = now + ttl, 0, now
 if m[1] then
-  if others and tonumber(m[2]) ~= ttl then return { 'ttl', tonumber(m[2]) } end
+  if living and tonumber(m[2]) ~= ttl then return { 'ttl', tonumber(m[2]) } end
   local last = tonumber(m[3])
   quiet, fence, swept = tonumber(m[4]), tonumber(m[5]), tonumber(m[6])
   -- While it is quiet, those who hold something may not have been heard yet.
