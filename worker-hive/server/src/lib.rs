@@ -7,6 +7,7 @@
 
 mod admin;
 mod channels;
+mod greeting;
 mod hive;
 mod hives;
 mod joined;

@@ -1,5 +1,6 @@
 //! Listeners: TCP or a unix socket, HTTP/1.1 and h2c on both.
 
+use crate::greeting::Greeting;
 use axum::Router;
 use config::ListenAddress;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -17,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 /// A gateway's headers are a few hundred bytes; whoever sends more is none.
 const MAX_HEADER_BYTES: usize = 32 * 1024;
-/// Time for a request's headers to arrive.
+/// Time for a connection's first bytes, and for each request's headers, to arrive.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(60);
 /// An HTTP/2 peer that is asked for a sign of life this often and gives none for [`PING_TIMEOUT`] is gone.
 const PING_INTERVAL: Duration = Duration::from_secs(20);
@@ -139,7 +140,8 @@ fn spawn(
         .keep_alive_timeout(PING_TIMEOUT)
         .max_header_list_size(u32::try_from(MAX_HEADER_BYTES).unwrap_or(u32::MAX));
     let service = TowerToHyperService::new(router.clone());
-    let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
+    let stream = TokioIo::new(Greeting::new(stream, HEADER_TIMEOUT));
+    let connection = builder.serve_connection(stream, service).into_owned();
     let connection = graceful.watch(connection);
     let cut = cut.clone();
     tokio::spawn(async move {
@@ -164,7 +166,57 @@ async fn remove_stale(path: &Path) -> io::Result<()> {
         }
         Ok(_) => match UnixStream::connect(path).await {
             Ok(_) => Err(io::Error::new(io::ErrorKind::AddrInUse, "another hive listens there")),
-            Err(_) => std::fs::remove_file(path),
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => std::fs::remove_file(path),
+            // Nobody said that it is dead: its owner may be busy, or of another kind, or this process may not ask.
+            Err(error) => Err(error),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Listener;
+    use axum::Router;
+    use config::ListenAddress;
+    use std::io::ErrorKind;
+    use std::os::unix::net::{UnixDatagram, UnixListener};
+    use std::time::Duration;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
+    use tokio_util::sync::CancellationToken;
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_does_not_say_what_it_speaks_is_not_kept() {
+        let listener = Listener::bind(&ListenAddress::Tcp("127.0.0.1:0".parse().unwrap())).await.unwrap();
+        let address = listener.tcp_address().unwrap();
+        let (stop, cut) = (CancellationToken::new(), CancellationToken::new());
+        tokio::spawn(listener.serve(Router::new(), stop.clone(), cut, Duration::ZERO));
+        for beginning in ["", "P", "PRI * HTTP/2.0\r\n\r\nSM\r\n", "GET / HTTP/1.1\r\n"] {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            stream.write_all(beginning.as_bytes()).await.unwrap();
+            let mut answer = Vec::new();
+            let end = tokio::time::timeout(Duration::from_secs(3600), stream.read_to_end(&mut answer)).await;
+            // A reset is as good an end as any.
+            assert!(end.is_ok(), "still there after an hour: {beginning:?}");
+        }
+        stop.cancel();
+    }
+
+    #[tokio::test]
+    async fn only_a_socket_that_refuses_is_taken_for_dead() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("hive.sock");
+        let address = ListenAddress::Unix(path.clone());
+        let bind = async || Listener::bind(&address).await.map(drop).map_err(|error| error.kind());
+        // A listener that is dropped leaves its file.
+        drop(UnixListener::bind(&path).unwrap());
+        assert_eq!(bind().await, Ok(()));
+        let alive = UnixListener::bind(&path).unwrap();
+        assert_eq!(bind().await, Err(ErrorKind::AddrInUse));
+        drop(alive);
+        std::fs::remove_file(&path).unwrap();
+        // Somebody else's, who doesn't take connections.
+        let _other = UnixDatagram::bind(&path).unwrap();
+        assert!(bind().await.is_err() && path.exists());
     }
 }
