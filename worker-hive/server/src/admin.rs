@@ -21,6 +21,8 @@ pub(crate) struct Admin {
     pub(crate) disabled: Box<dyn Fn() -> Vec<Disabled> + Send + Sync>,
     /// Describes the accounts of all hives.
     pub(crate) hives: Box<dyn Fn() -> Value + Send + Sync>,
+    /// True when there are sessions to run, and no hive has any of them.
+    pub(crate) nobodys: Box<dyn Fn() -> bool + Send + Sync>,
 }
 
 pub(crate) fn router(admin: Arc<Admin>) -> Router {
@@ -37,9 +39,15 @@ async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
     ([(CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response()
 }
 
-/// Healthy as long as one session may be asked, now or after its rest.
+/// Healthy as long as one session may be asked, now or after its rest; without any, as long as other hives run them, and this one
+/// stands by.
 async fn health(State(admin): State<Arc<Admin>>) -> Response {
-    if admin.pool.report().sessions.iter().any(|session| session.state != SessionState::Banned) {
+    let sessions = admin.pool.report().sessions;
+    let healthy = match sessions.as_slice() {
+        [] => !(admin.nobodys)(),
+        some => some.iter().any(|session| session.state != SessionState::Banned),
+    };
+    if healthy {
         (StatusCode::OK, "ok\n").into_response()
     } else {
         (StatusCode::SERVICE_UNAVAILABLE, "no usable session\n").into_response()

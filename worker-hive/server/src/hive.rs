@@ -132,6 +132,7 @@ impl Hive {
             metrics,
             disabled: Box::new(roster.disabled()),
             hives: Box::new(roster.hives()),
+            nobodys: Box::new(roster.nobodys()),
         }));
         let (stop, cut) = (CancellationToken::new(), CancellationToken::new());
         let mut tasks = JoinSet::new();

@@ -11,6 +11,17 @@ pub(crate) fn listing(leases: &Leases, names: &HashMap<i64, String>) -> Value {
     json!({ "hive": leases.hive(), "hives": leases.hives(), "away": leases.is_away(), "accounts": accounts })
 }
 
+/// True when sessions that are to run, by lease id, are nobody's: no hive has a single one of them. While the store of leases is away
+/// nobody knows.
+pub(crate) fn are_nobodys(leases: &Leases, names: &HashMap<i64, String>) -> bool {
+    !leases.is_away() && are_free(&leases.seen(), names)
+}
+
+fn are_free(seen: &[Seen], names: &HashMap<i64, String>) -> bool {
+    let is_had = |seen: &Seen| seen.hive.is_some() && names.contains_key(&seen.account);
+    !names.is_empty() && !seen.iter().any(is_had)
+}
+
 fn describe(seen: &Seen, name: Option<&str>) -> Value {
     json!({
         // As text: readers of JSON that have doubles only would change it.
@@ -27,9 +38,22 @@ fn describe(seen: &Seen, name: Option<&str>) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use super::describe;
+    use super::{are_free, describe};
     use leases::{Load, Seen};
+    use std::collections::HashMap;
     use std::time::Duration;
+
+    #[test]
+    fn sessions_are_nobodys_if_no_hive_has_one_of_them() {
+        let seen = |account, hive: Option<&str>| {
+            let hive = hive.map(str::to_owned);
+            Seen { account, hive, mine: false, load: Load::default(), wanted_by: None, fence: 1 }
+        };
+        let names = HashMap::from([(7, "ann".to_owned()), (8, "ben".to_owned())]);
+        assert!(are_free(&[], &names) && are_free(&[seen(7, None), seen(9, Some("of other stores"))], &names));
+        assert!(!are_free(&[seen(7, None), seen(8, Some("b"))], &names));
+        assert!(!are_free(&[], &HashMap::new()), "all are out of service, and that is as the operator wants it");
+    }
 
     #[test]
     fn ids_are_text_and_waits_are_rounded_up() {

@@ -132,6 +132,21 @@ async fn accounts_come_and_go_while_the_hive_runs() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_hive_that_stands_by_is_healthy_and_takes_over() {
+    let rig = Rig::start(LEASE).await;
+    rig.import("hive-a", "a", &["ann"]);
+    rig.import("hive-b", "b", &["ann"]);
+    let mut serves = rig.spawn("hive-a");
+    until("it has the only session", async || serves.accounts().await == ["ann"]).await;
+    let stands_by = rig.spawn("hive-b");
+    assert!(serves.is_healthy().await && stands_by.is_healthy().await);
+    serves.kill();
+    until("the other one has it", async || stands_by.accounts().await == ["ann"]).await;
+    assert!(stands_by.is_healthy().await);
+    rig.assert_never_two();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_flood_wait_is_obeyed_by_whoever_takes_the_account_over() {
     let rig = Rig::start(LEASE).await;
     let (mut a, mut b) = (rig.hive("hive-a", "a"), rig.hive("hive-b", "b"));

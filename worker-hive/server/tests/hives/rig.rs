@@ -202,12 +202,22 @@ impl Hive {
     }
 
     pub(crate) async fn ask(&self, path: &str) -> Value {
+        serde_json::from_str(&self.answer(path).await.1).unwrap()
+    }
+
+    pub(crate) async fn is_healthy(&self) -> bool {
+        self.answer("/healthz").await.0.contains(" 200 ")
+    }
+
+    /// Head and body.
+    async fn answer(&self, path: &str) -> (String, String) {
         let mut stream = TcpStream::connect(&self.admin).await.unwrap();
         let request = format!("GET {path} HTTP/1.0\r\nhost: h\r\n\r\n");
         stream.write_all(request.as_bytes()).await.unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.unwrap();
-        serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap()
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        (head.to_owned(), body.to_owned())
     }
 }
 
