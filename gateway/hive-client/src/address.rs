@@ -1,5 +1,6 @@
 //! Where a hive listens.
 
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 /// A hive's address. Its text form is the `config` crate's business.
@@ -9,4 +10,14 @@ pub enum HiveAddress {
     Unix(PathBuf),
     /// `host:port`, resolved anew for each connection.
     Tcp(String),
+}
+
+impl HiveAddress {
+    /// What tells it from any other: a path of a unix socket is absolute, and no authority begins with a slash.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Unix(path) => path.as_os_str().as_bytes(),
+            Self::Tcp(authority) => authority.as_bytes(),
+        }
+    }
 }

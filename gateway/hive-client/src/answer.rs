@@ -16,6 +16,8 @@ pub(crate) enum TryError {
     Unreachable,
     /// No answer, or no next byte, in time.
     Timeout,
+    /// No answer in what was left of the retry window, which was less than a hive has for one: that says nothing of the hive.
+    OutOfPatience,
     /// An answer outside the contract.
     Protocol(&'static str),
 }
@@ -24,7 +26,7 @@ impl TryError {
     /// What the retry decision needs to know.
     pub(crate) fn trouble(self) -> Trouble {
         match self {
-            Self::Unreachable | Self::Timeout => Trouble::Passing(None),
+            Self::Unreachable | Self::Timeout | Self::OutOfPatience => Trouble::Passing(None),
             Self::Protocol(_) => Trouble::Final,
             Self::Fault(fault, wait) => match fault.class() {
                 RetryClass::Retry | RetryClass::Elsewhere => Trouble::Passing(wait),
@@ -37,7 +39,7 @@ impl TryError {
     pub(crate) fn into_origin(self) -> OriginError {
         match self {
             Self::Unreachable => OriginError::Unreachable,
-            Self::Timeout => OriginError::Timeout,
+            Self::Timeout | Self::OutOfPatience => OriginError::Timeout,
             Self::Protocol(_) => OriginError::Protocol,
             Self::Fault(fault, retry_after) => match fault {
                 Fault::NotFound => OriginError::NotFound,

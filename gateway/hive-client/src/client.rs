@@ -75,7 +75,8 @@ impl HiveClient {
                 .build(Connector { address: address.clone(), timeout: config.connect_timeout })
         };
         let hives: Vec<_> = config.addresses.iter().map(client).collect();
-        let fleet = Mutex::new(Fleet::new(hives.len(), config.response_timeout));
+        let addresses: Vec<&[u8]> = config.addresses.iter().map(HiveAddress::bytes).collect();
+        let fleet = Mutex::new(Fleet::new(&addresses, config.response_timeout));
         Ok(Self { shared: Arc::new(Shared { hives, fleet, authorization, config, stats: HiveStats::default() }) })
     }
 
@@ -183,6 +184,7 @@ impl Shared {
         }
     }
 }
+            Err(_) if patience < self.config.response_timeout => Err(TryError::OutOfPatience),
 
 /// Where the hive has the media.
 fn path(media: MediaId) -> String {

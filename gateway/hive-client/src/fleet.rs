@@ -25,6 +25,8 @@ pub(crate) enum Conduct {
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Member {
+    /// Hash of its address, whatever its place among the others.
+    name: u64,
     losses: u32,
     quarantined_until: Option<Instant>,
     /// When the one request began that tries it out after its quarantine.
@@ -41,8 +43,14 @@ pub(crate) struct Fleet {
 }
 
 impl Fleet {
-    pub(crate) fn new(count: usize, probe: Duration) -> Self {
-        Self { members: vec![Member::default(); count.max(1)], probe }
+    /// Of hives with these addresses, as text.
+    pub(crate) fn new(addresses: &[impl AsRef<[u8]>], probe: Duration) -> Self {
+        let member = |address: &[u8]| Member { name: hash_of(address), ..Member::default() };
+        let mut members: Vec<Member> = addresses.iter().map(|address| member(address.as_ref())).collect();
+        if members.is_empty() {
+            members.push(Member::default());
+        }
+        Self { members, probe }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -53,7 +61,7 @@ impl Fleet {
     pub(crate) fn pick(&mut self, hash: u64, skip: &[bool], now: Instant) -> Option<usize> {
         let rank = |at: usize| {
             let member = &self.members[at];
-            (member.rank(now, self.probe), std::cmp::Reverse(score(hash, at)))
+            (member.rank(now, self.probe), std::cmp::Reverse(score(hash, member.name)))
         };
         let is_left = |at: &usize| !skip.get(*at).copied().unwrap_or(false);
         let best = (0..self.members.len()).filter(is_left).min_by_key(|at| rank(*at))?;
@@ -68,10 +76,10 @@ impl Fleet {
     pub(crate) fn note(&mut self, at: usize, conduct: Conduct, now: Instant) {
         let Some(member) = self.members.get_mut(at) else { return };
         match conduct {
-            Conduct::Answered => *member = Member::default(),
+            Conduct::Answered => *member = Member { name: member.name, ..Member::default() },
             Conduct::Busy(wait) => {
                 let busy_until = Some(now + wait.unwrap_or(BUSY).clamp(BUSY, BUSY_LAST));
-                *member = Member { busy_until, ..Member::default() };
+                *member = Member { name: member.name, busy_until, ..Member::default() };
             }
             Conduct::Lost => {
                 // Requests that were under way together say it once.
@@ -104,9 +112,14 @@ impl Member {
     }
 }
 
+/// FNV-1a: the same in every gateway, whatever it was compiled with.
+pub(crate) fn hash_of(text: &[u8]) -> u64 {
+    text.iter().fold(0xcbf2_9ce4_8422_2325, |sum, byte| (sum ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3))
+}
+
 /// Rendezvous hashing: a hive that comes or goes moves only the media that it has or had.
-fn score(hash: u64, at: usize) -> u64 {
-    let mut mixed = hash ^ (at as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+fn score(hash: u64, name: u64) -> u64 {
+    let mut mixed = hash ^ name.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     for _ in 0..2 {
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         mixed ^= mixed >> 27;
@@ -122,17 +135,24 @@ mod tests {
 
     const PROBE: Duration = Duration::from_secs(2);
 
+    const ADDRESSES: [&str; 3] = ["10.0.0.1:9000", "10.0.0.2:9000", "/run/streamvault/hive.sock"];
+
     #[test]
     fn media_are_spread_and_stay_where_they_are() {
         let now = Instant::now();
-        let (mut two, mut three) = (Fleet::new(2, PROBE), Fleet::new(3, PROBE));
         let mut counts = [0; 3];
         for hash in 0..3000_u64 {
             let hash = hash.wrapping_mul(0x2545_f491_4f6c_dd1d);
-            let at = three.pick(hash, &[], now).unwrap();
-            counts[at] += 1;
-            if at < 2 {
-                assert_eq!(two.pick(hash, &[], now), Some(at), "it moved though its hive did not");
+            let pick =
+                |addresses: &[&'static str]| addresses[Fleet::new(addresses, PROBE).pick(hash, &[], now).unwrap()];
+            let picked = pick(&ADDRESSES);
+            counts[ADDRESSES.iter().position(|address| *address == picked).unwrap()] += 1;
+            let others: Vec<&str> = ADDRESSES.into_iter().rev().collect();
+            assert_eq!(pick(&others), picked, "its place in the list is nothing to it");
+            // Whichever goes, the first of the list too.
+            for gone in ADDRESSES.into_iter().filter(|gone| *gone != picked) {
+                let left: Vec<&str> = ADDRESSES.into_iter().filter(|address| *address != gone).collect();
+                assert_eq!(pick(&left), picked, "it moved though its hive did not");
             }
         }
         assert!(counts.iter().all(|count| (800..1200).contains(count)), "{counts:?}");
@@ -141,7 +161,7 @@ mod tests {
     #[test]
     fn the_dead_are_left_alone_tried_by_one_and_taken_back() {
         let mut now = Instant::now();
-        let mut fleet = Fleet::new(2, PROBE);
+        let mut fleet = Fleet::new(&ADDRESSES[..2], PROBE);
         let first = fleet.pick(7, &[], now).unwrap();
         let other = 1 - first;
         for _ in 0..5 {
@@ -167,7 +187,7 @@ mod tests {
     #[test]
     fn the_busy_come_last_for_a_moment() {
         let now = Instant::now();
-        let mut fleet = Fleet::new(2, PROBE);
+        let mut fleet = Fleet::new(&ADDRESSES[..2], PROBE);
         let first = fleet.pick(7, &[], now).unwrap();
         fleet.note(first, Conduct::Busy(None), now);
         assert_eq!(fleet.pick(7, &[], now), Some(1 - first));

@@ -2,7 +2,7 @@
 
 use crate::answer::TryError;
 use crate::client::Shared;
-use crate::fleet::Conduct;
+use crate::fleet::{self, Conduct};
 use crate::retry::{self, Trouble};
 use slice::{MediaId, OriginError};
 use std::time::Duration;
@@ -26,11 +26,7 @@ pub(crate) struct Patience<'a> {
 
 impl<'a> Patience<'a> {
     pub(crate) fn new(shared: &'a Shared, media: MediaId) -> Self {
-        let text = media.to_string();
-        // FNV-1a: the same in every gateway, whatever it was compiled with.
-        let hash = text
-            .bytes()
-            .fold(0xcbf2_9ce4_8422_2325_u64, |sum, byte| (sum ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
+        let hash = fleet::hash_of(media.to_string().as_bytes());
         let count = shared.count();
         Self {
             shared,
@@ -75,10 +71,12 @@ impl<'a> Patience<'a> {
         match error {
             TryError::Fault(fault, _) => stats.fault(fault),
             TryError::Protocol(_) => stats.protocol(),
-            TryError::Unreachable | TryError::Timeout => stats.unreachable(),
+            TryError::Unreachable | TryError::Timeout | TryError::OutOfPatience => stats.unreachable(),
         }
         let now = Instant::now();
-        self.shared.fleet.lock().note(hive, conduct(error), now);
+        if let Some(conduct) = conduct(error) {
+            self.shared.fleet.lock().note(hive, conduct, now);
+        }
         let (since, rounds) = *self.failing.get_or_insert((now, 0));
         let is_absent = matches!(error, TryError::Fault(Fault::NotFound | Fault::Gone, _));
         if is_absent && let Some(absent) = self.absent.get_mut(hive) {
@@ -113,10 +111,12 @@ impl<'a> Patience<'a> {
     }
 }
 
-fn conduct(error: TryError) -> Conduct {
+/// None for what says nothing of the hive.
+fn conduct(error: TryError) -> Option<Conduct> {
     match error {
-        TryError::Unreachable | TryError::Timeout => Conduct::Lost,
-        TryError::Fault(Fault::FloodWait | Fault::NoSession, wait) => Conduct::Busy(wait),
-        TryError::Fault(..) | TryError::Protocol(_) => Conduct::Answered,
+        TryError::Unreachable | TryError::Timeout => Some(Conduct::Lost),
+        TryError::OutOfPatience => None,
+        TryError::Fault(Fault::FloodWait | Fault::NoSession, wait) => Some(Conduct::Busy(wait)),
+        TryError::Fault(..) | TryError::Protocol(_) => Some(Conduct::Answered),
     }
 }

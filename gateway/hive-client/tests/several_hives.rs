@@ -68,8 +68,12 @@ async fn hive(answer: impl Fn(&str) -> String + Send + 'static) -> Hive {
 }
 
 fn client(hives: &[&Hive]) -> HiveClient {
-    HiveClient::new(HiveConfig {
-        addresses: hives.iter().map(|hive| hive.address.clone()).collect(),
+    HiveClient::new(config(hives.iter().map(|hive| hive.address.clone()).collect())).unwrap()
+}
+
+fn config(addresses: Vec<HiveAddress>) -> HiveConfig {
+    HiveConfig {
+        addresses,
         token: SecretString::from("token"),
         http2: false,
         connect_timeout: Duration::from_secs(5),
@@ -77,8 +81,7 @@ fn client(hives: &[&Hive]) -> HiveClient {
         idle_timeout: Duration::from_secs(5),
         retry_window: Duration::from_secs(3),
         max_idle: 0,
-    })
-    .unwrap()
+    }
 }
 
 async fn read(client: &HiveClient) -> Result<Vec<u8>, OriginError> {
@@ -141,4 +144,32 @@ async fn nothing_is_absent_before_every_hive_said_so() {
     let mute = hive(|_| String::new()).await;
     let unknown = client(&[&one, &mute]).describe(MEDIA).await.unwrap_err();
     assert_eq!(unknown, OriginError::Unreachable);
+}
+
+/// Both wait for requests; whoever gets the first one breaks, and the other one takes its time.
+#[tokio::test]
+async fn who_is_given_no_time_for_an_answer_is_not_taken_for_dead() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let mut addresses = Vec::new();
+    for _ in 0..2 {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        addresses.push(HiveAddress::Tcp(listener.local_addr().unwrap().to_string()));
+        let asked = Arc::clone(&asked);
+        tokio::spawn(async move {
+            let mut open = Vec::new();
+            loop {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let _ = stream.read(&mut [0; 1024]).await;
+                if asked.fetch_add(1, Ordering::SeqCst) > 0 {
+                    open.push(stream);
+                }
+            }
+        });
+    }
+    let retry_window = Duration::from_millis(300);
+    let client = HiveClient::new(HiveConfig { retry_window, ..config(addresses) }).unwrap();
+    assert_eq!(read(&client).await.unwrap_err(), OriginError::Timeout);
+    assert!(asked.load(Ordering::SeqCst) >= 1);
+    let lost = client.health().iter().filter(|(_, quarantined)| *quarantined).count();
+    assert!(lost <= 1, "a hive that had a part of a second is not dead");
 }
