@@ -22,6 +22,11 @@ use std::time::Duration;
 use tokio::time::Instant;
 use wire::{MediaPath, RequestRange};
 
+/// All requests of an HTTP/2 connection share its fate. One that a router forgot would be found out by each of them alone, and only
+/// after its whole patience; asked this often for a sign of life, it ends for all within the sum of both.
+const PING_INTERVAL: Duration = Duration::from_secs(10);
+const PING_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// How to reach the hives and how long to be patient with them.
 #[derive(Clone, Debug)]
 pub struct HiveConfig {
@@ -69,6 +74,10 @@ impl HiveClient {
         let client = |address: &HiveAddress| {
             Client::builder(TokioExecutor::new())
                 .pool_timer(TokioTimer::new())
+                .timer(TokioTimer::new())
+                .http2_keep_alive_interval(PING_INTERVAL)
+                .http2_keep_alive_timeout(PING_TIMEOUT)
+                .http2_keep_alive_while_idle(true)
                 .pool_idle_timeout(Duration::from_secs(30))
                 .pool_max_idle_per_host(config.max_idle)
                 .http2_only(config.http2)
@@ -175,6 +184,7 @@ impl Shared {
         self.stats.request();
         let client = self.hives.get(hive).ok_or(TryError::Unreachable)?;
         match tokio::time::timeout(patience, client.request(request)).await {
+            Err(_) if patience < self.config.response_timeout => Err(TryError::OutOfPatience),
             Err(_) => Err(TryError::Timeout),
             Ok(Ok(response)) => Ok(response),
             Ok(Err(error)) => {
@@ -184,7 +194,6 @@ impl Shared {
         }
     }
 }
-            Err(_) if patience < self.config.response_timeout => Err(TryError::OutOfPatience),
 
 /// Where the hive has the media.
 fn path(media: MediaId) -> String {

@@ -152,3 +152,23 @@ async fn a_virtual_file_is_asked_for_by_its_slug_and_comes_with_its_chats() {
     assert_eq!(client.describe(media).await, Err(OriginError::Protocol), "nobody could judge who may see it");
     server.await.unwrap();
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_nobody_is_at_any_more_ends_before_patience_does() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = HiveAddress::Tcp(listener.local_addr().unwrap().to_string());
+    let taken = tokio::spawn(async move { listener.accept().await.unwrap() });
+    let config = HiveConfig {
+        addresses: vec![address],
+        token: SecretString::from("token"),
+        http2: true,
+        connect_timeout: Duration::from_secs(5),
+        response_timeout: Duration::from_secs(600),
+        idle_timeout: Duration::from_secs(600),
+        retry_window: Duration::ZERO,
+        max_idle: 4,
+    };
+    let described = HiveClient::new(config).unwrap().describe(MEDIA).await;
+    assert_eq!(described, Err(OriginError::Unreachable), "the connection is lost, and not just this answer late");
+    drop(taken.await);
+}
