@@ -60,30 +60,44 @@ impl<'a> Frames<'a> {
         (sums == stored).then_some(Self { page_size, little_endian, salts: header.get(16..24)?, sums, frames })
     }
 
+    /// The last commit alone says how large the database is: a journal in which the sizes of earlier ones go up and down costs no more
+    /// than another.
     fn apply(&self, image: &mut Vec<u8>) {
-        let frames = self.frames.chunks_exact(FRAME + self.page_size);
         // A page that is new to the database has a frame: a journal that asks for more is made up.
-        let most = image.len() / self.page_size + frames.len();
+        let most = (image.len() / self.page_size).saturating_add(self.frames.len() / (FRAME + self.page_size));
+        let (pages, frames) = self.committed(most);
+        if pages == 0 {
+            return;
+        }
+        image.resize(pages * self.page_size, 0);
+        for (index, page) in frames.into_iter().filter(|(index, _)| *index < pages) {
+            image[index * self.page_size..][..self.page_size].copy_from_slice(page);
+        }
+    }
+
+    /// The database's pages after the last commit, and the frames up to it, each with the index of its page. No pages if nothing was
+    /// ever committed.
+    fn committed(&self, most: usize) -> (usize, Vec<(usize, &'a [u8])>) {
         let mut sums = self.sums;
-        let mut pending: Vec<(usize, &[u8])> = Vec::new();
-        for frame in frames {
+        let (mut frames, mut committed) = (Vec::new(), (0, 0));
+        for frame in self.frames.chunks_exact(FRAME + self.page_size) {
             let (header, page) = frame.split_at(FRAME);
-            let (Some(number), Some(pages)) = (word(header, 0), word(header, 4)) else { return };
+            let (Some(number), Some(pages)) = (word(header, 0), word(header, 4)) else { break };
             sums = sum(sum(sums, &header[..8], self.little_endian), page, self.little_endian);
             let stored = (word(header, 16), word(header, 20));
             if header[8..16] != *self.salts || stored != (Some(sums.0), Some(sums.1)) {
-                return;
+                break;
             }
-            let Some(index) = usize::try_from(number).ok().and_then(|number| number.checked_sub(1)) else { return };
-            pending.push((index, page));
-            let Some(pages) = usize::try_from(pages).ok().filter(|pages| *pages <= most) else { return };
+            let Some(index) = usize::try_from(number).ok().and_then(|number| number.checked_sub(1)) else { break };
+            let Some(pages) = usize::try_from(pages).ok().filter(|pages| *pages <= most) else { break };
+            frames.push((index, page));
             if pages > 0 {
-                image.resize(pages * self.page_size, 0);
-                for (index, page) in pending.drain(..).filter(|(index, _)| *index < pages) {
-                    image[index * self.page_size..][..self.page_size].copy_from_slice(page);
-                }
+                committed = (pages, frames.len());
             }
         }
+        let (pages, count) = committed;
+        frames.truncate(count);
+        (pages, frames)
     }
 }
 
