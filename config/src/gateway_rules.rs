@@ -97,7 +97,7 @@ impl GatewaySettings {
         }
         if let Some(redis) = &self.redis {
             report.require_positive(redis.timeout, "redis.timeout");
-            let url = ["redis://", "rediss://", "redis+unix://", "unix://"];
+            let url = ["redis://", "redis+unix://", "unix://"];
             let known = url.iter().any(|scheme| redis.url.expose().starts_with(scheme));
             report.require(known, "redis.url", "must begin with redis:// or redis+unix://");
             report.require(is_name(&redis.prefix), "redis.prefix", NAME);

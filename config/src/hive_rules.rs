@@ -58,7 +58,7 @@ impl Rules for HiveSettings {
 }
 
 fn check_leases(redis: &SharedLeases, report: &mut Report<'_>) {
-    let url = ["redis://", "rediss://", "redis+unix://", "unix://"];
+    let url = ["redis://", "redis+unix://", "unix://"];
     let known = url.iter().any(|scheme| redis.url.expose().starts_with(scheme));
     report.require(known, "redis.url", "must begin with redis:// or redis+unix://");
     report.require(is_name(&redis.prefix), "redis.prefix", NAME);

@@ -27,7 +27,8 @@ pub struct HiveSettings {
     /// The token that gateway and hive share: visible ASCII without spaces, the same in the gateway's settings.
     #[schemars(extend("example" = { "file": "/etc/streamvault/hive.token" }))]
     pub token: Secret,
-    /// The operator's listener: /metrics and /healthz.
+    /// The operator's listener: /metrics and /healthz, and /v1/sessions and /v1/hives, which name the sessions and how they
+    /// fare. It asks nobody for a token: keep it on this machine or in a private network.
     #[serde(default)]
     pub admin: Admin,
     /// Where Telegram sessions are kept.
@@ -289,7 +290,8 @@ impl Default for LocationCache {
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SharedLeases {
-    /// redis://host:port/db, redis://user:password@host:port/db or redis+unix:///path. A secret, since it may hold a password.
+    /// redis://host:port/db, redis://user:password@host:port/db or redis+unix:///path. One server: neither TLS nor a Redis
+    /// Cluster is supported. A secret, since it may hold a password.
     #[schemars(extend("example" = { "file": "/etc/streamvault/redis.url" }))]
     pub url: Secret,
     /// First part of every key, the same for all hives that share sessions.

@@ -137,6 +137,11 @@ fn gateway() {
                 "link = true",
                 "f.toml:9: tenant[0].link: must be a table: { … }, or a section of its own",
             ),
+            (
+                "[cache]",
+                "[redis]\nurl = \"rediss://localhost\"\n[cache]",
+                "f.toml:5: redis.url: must begin with redis:// or redis+unix://",
+            ),
             // Bounds.
             (
                 "listen = [{ address = \"127.0.0.1:8080\" }]",
@@ -311,10 +316,24 @@ fn worker_hive() {
                  f.toml:4: redis.hive: must be 1 to 64 of a-z, 0-9, \"-\" and \"_\"\n\
                  f.toml:5: redis.lease: must be from 2s to 10m",
             ),
+            (
+                "[telegram]",
+                "[redis]\nurl = \"rediss://localhost\"\n[telegram]",
+                "f.toml:3: redis.url: must begin with redis:// or redis+unix://",
+            ),
             ("[telegram]", "listen = \"127.0.0.1:9091\"\n[telegram]", "f.toml:2: listen: is the address of admin"),
             ("[telegram]", "[store]\nfolder = \"x\"\n[telegram]", "f.toml:3: store.folder: must be an absolute path"),
         ],
     );
+}
+
+/// A gateway's patience must bridge what a hive's death costs; the runbook says by how much.
+#[test]
+fn defaults_of_the_two_files_fit_each_other() {
+    let hive = HIVE.replace("[telegram]", "[redis]\nurl = \"redis://localhost\"\n[telegram]");
+    let hive = parse::<HiveSettings>(&hive, Path::new("f.toml")).unwrap().settings;
+    let gateway = parse::<GatewaySettings>(GATEWAY, Path::new("f.toml")).unwrap().settings;
+    assert!(gateway.hive.retry_window.get() * 3 >= hive.redis.unwrap().lease.get() * 4);
 }
 
 proptest! {
