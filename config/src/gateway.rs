@@ -113,8 +113,8 @@ pub struct HiveLink {
     /// unix:/path or host:port.
     #[serde(default = "HiveLink::default_address")]
     pub address: PeerAddress,
-    /// Several hives, in the place of address, in the same order at all gateways: each film has one that is asked first,
-    /// and the next one is asked when that can't answer. They share their sessions through Redis, or see the same channels.
+    /// Several hives, in the place of address, written alike at all gateways: each film has one that is asked first, and
+    /// the next one is asked when that can't answer. They share their sessions through Redis, or see the same channels.
     #[schemars(with = "Vec<String>", extend("example" = ["10.0.0.1:9000", "10.0.0.2:9000"]))]
     #[serde(default)]
     pub addresses: Vec<PeerAddress>,
