@@ -18,6 +18,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until};
+use tracing::Instrument;
 
 /// However quick answers are, a second try before this gains nothing that a viewer sees.
 const LEAST: Duration = Duration::from_millis(100);
@@ -106,7 +107,9 @@ impl<S: Source> Transfer<S> {
         if found.identity != self.identity {
             return None;
         }
-        Some(lease.session().get_chunk(&found, chunk.offset, chunk.limit, &Ask::new(true)).await)
+        // A question that was put can't be taken back: until it is answered it is a stream of that session, whoever still wants to know.
+        let asked = async move { lease.session().get_chunk(&found, chunk.offset, chunk.limit, &Ask::new(true)).await };
+        tokio::spawn(asked.in_current_span()).await.ok()
     }
 
     fn pay_hedge(&self) -> Option<()> {

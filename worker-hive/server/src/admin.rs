@@ -1,5 +1,6 @@
 //! The operator's listener: metrics, health and the list of sessions.
 
+use crate::hives::Shares;
 use crate::metrics::Metrics;
 use crate::sessions::{self, Disabled};
 use axum::Router;
@@ -21,6 +22,8 @@ pub(crate) struct Admin {
     pub(crate) disabled: Box<dyn Fn() -> Vec<Disabled> + Send + Sync>,
     /// Describes the accounts of all hives.
     pub(crate) hives: Box<dyn Fn() -> Value + Send + Sync>,
+    /// How the accounts are shared out among the hives.
+    pub(crate) shares: Box<dyn Fn() -> Shares + Send + Sync>,
     /// True when there are sessions to run, and no hive has any of them.
     pub(crate) nobodys: Box<dyn Fn() -> bool + Send + Sync>,
 }
@@ -35,7 +38,7 @@ pub(crate) fn router(admin: Arc<Admin>) -> Router {
 }
 
 async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
-    let text = admin.metrics.render(&admin.pool.report());
+    let text = admin.metrics.render(&admin.pool.report(), &(admin.shares)());
     ([(CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response()
 }
 

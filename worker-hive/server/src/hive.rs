@@ -133,6 +133,7 @@ impl Hive {
             disabled: Box::new(roster.disabled()),
             hives: Box::new(roster.hives()),
             nobodys: Box::new(roster.nobodys()),
+            shares: Box::new(roster.shares()),
         }));
         let (stop, cut) = (CancellationToken::new(), CancellationToken::new());
         let mut tasks = JoinSet::new();

@@ -2,13 +2,37 @@
 
 use leases::{Leases, Seen};
 use serde_json::{Value, json};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// `names` are those of this hive's store, by lease id.
 pub(crate) fn listing(leases: &Leases, names: &HashMap<i64, String>) -> Value {
     let accounts: Vec<Value> =
         leases.seen().iter().map(|seen| describe(seen, names.get(&seen.account).map(String::as_str))).collect();
     json!({ "hive": leases.hive(), "hives": leases.hives(), "away": leases.is_away(), "accounts": accounts })
+}
+
+/// How the accounts are shared out, in numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Shares {
+    /// Hives that are heard of, this one included.
+    pub(crate) hives: usize,
+    /// The store of leases does not answer.
+    pub(crate) away: bool,
+    /// Accounts that this hive has, that others have, and of this hive's store that nobody has.
+    pub(crate) here: usize,
+    pub(crate) elsewhere: usize,
+    pub(crate) nobodys: usize,
+}
+
+pub(crate) fn shares(leases: &Leases, names: &HashMap<i64, String>) -> Shares {
+    Shares { hives: leases.hives(), away: leases.is_away(), ..counted(&leases.seen(), names) }
+}
+
+fn counted(seen: &[Seen], names: &HashMap<i64, String>) -> Shares {
+    let here = seen.iter().filter(|seen| seen.mine).count();
+    let had: HashSet<i64> = seen.iter().filter(|seen| seen.hive.is_some()).map(|seen| seen.account).collect();
+    let nobodys = names.keys().filter(|account| !had.contains(account)).count();
+    Shares { here, elsewhere: had.len() - here, nobodys, ..Shares::default() }
 }
 
 /// True when sessions that are to run, by lease id, are nobody's: no hive has a single one of them. While the store of leases is away
@@ -38,7 +62,7 @@ fn describe(seen: &Seen, name: Option<&str>) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use super::{are_free, describe};
+    use super::{Shares, are_free, counted, describe};
     use leases::{Load, Seen};
     use std::collections::HashMap;
     use std::time::Duration;
@@ -62,5 +86,18 @@ mod tests {
         let told = describe(&seen, Some("bot"));
         assert_eq!((told["lease"].as_str(), told["flood_seconds"].as_u64()), (Some("-9223372036854775808"), Some(2)));
         assert_eq!((told["name"].as_str(), told["wanted_by"].is_null()), (Some("bot"), true));
+    }
+
+    #[test]
+    fn who_has_how_many() {
+        let seen = |account, hive: Option<&str>, mine| {
+            let load = Load { streams: 0, bytes_per_second: 0, rests_for: Duration::ZERO };
+            Seen { account, hive: hive.map(str::to_owned), mine, load, wanted_by: None, fence: 1 }
+        };
+        let table =
+            [seen(1, Some("a"), true), seen(2, Some("b"), false), seen(3, None, false), seen(9, Some("b"), false)];
+        let names = [1, 2, 3, 4].map(|account| (account, account.to_string())).into();
+        let want = Shares { here: 1, elsewhere: 2, nobodys: 2, ..Shares::default() };
+        assert_eq!(counted(&table, &names), want);
     }
 }

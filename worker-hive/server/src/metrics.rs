@@ -1,6 +1,7 @@
 //! What the hive shows of itself. Labels are bounded: methods, outcomes, kinds and states are closed sets, sessions and data-centres are
 //! named up to a number and are `other` beyond it.
 
+use crate::hives::Shares;
 use crate::session_metrics::SessionMetrics;
 use parking_lot::Mutex;
 use pool::{Observer, PoolReport};
@@ -19,6 +20,7 @@ pub(crate) struct Metrics {
     pub(crate) broken_bodies: IntCounterVec,
     pub(crate) first_byte: Histogram,
     queue: Queue,
+    leases: Leases,
     sessions: Mutex<SessionMetrics>,
 }
 
@@ -30,6 +32,24 @@ struct Queue {
     retries: IntCounter,
     hedges: IntCounter,
     hedges_won: IntCounter,
+}
+
+/// How the hives share their accounts.
+struct Leases {
+    hives: IntGauge,
+    away: IntGauge,
+    accounts: IntGaugeVec,
+}
+
+impl Leases {
+    fn show(&self, shares: &Shares) {
+        let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        self.hives.set(number(shares.hives));
+        self.away.set(i64::from(shares.away));
+        for (at, count) in [("here", shares.here), ("elsewhere", shares.elsewhere), ("nowhere", shares.nobodys)] {
+            self.accounts.with_label_values(&[at]).set(number(count));
+        }
+    }
 }
 
 /// Registers as it makes.
@@ -96,13 +116,23 @@ impl Metrics {
                 hedges: make.counter("hive_hedges_total", "Straggling chunks asked for a second time.")?,
                 hedges_won: make.counter("hive_hedges_won_total", "Second tries that were answered first.")?,
             },
+            leases: Leases {
+                hives: make.gauge("hive_hives", "Hives that share their accounts, this one included.")?,
+                away: make.gauge("hive_lease_store_away", "1 while the store of leases does not answer.")?,
+                accounts: make.gauges(
+                    "hive_accounts",
+                    "Accounts by where they run: here, elsewhere, nowhere.",
+                    &["at"],
+                )?,
+            },
             sessions: Mutex::new(SessionMetrics::new(&make)?),
             registry,
         })
     }
 
-    /// The text that Prometheus reads, with the pool as it stands.
-    pub(crate) fn render(&self, report: &PoolReport) -> Vec<u8> {
+    /// The text that Prometheus reads, with the pool and the leases as they stand.
+    pub(crate) fn render(&self, report: &PoolReport, shares: &Shares) -> Vec<u8> {
+        self.leases.show(shares);
         self.queue.length.set(i64::try_from(report.waiting).unwrap_or(i64::MAX));
         // The pool counts; here its sums are only carried over.
         for (counter, sum) in [
@@ -132,7 +162,7 @@ impl Observer for Metrics {
 
 #[cfg(test)]
 mod tests {
-    use super::Metrics;
+    use super::{Metrics, Shares};
     use pool::{Observer, PoolReport};
     use std::time::Duration;
 
@@ -142,11 +172,15 @@ mod tests {
         metrics.requests.with_label_values(&["GET", "ok"]).inc();
         metrics.waited(Duration::from_millis(20));
         let report = PoolReport { waiting: 3, refused: 4, ..PoolReport::default() };
-        metrics.render(&report);
-        let text = String::from_utf8(metrics.render(&report)).unwrap();
+        let shares = Shares { hives: 2, away: true, here: 3, elsewhere: 5, nobodys: 1 };
+        metrics.render(&report, &shares);
+        let text = String::from_utf8(metrics.render(&report, &shares)).unwrap();
         for line in [
             "hive_requests_total{method=\"GET\",outcome=\"ok\"} 1",
             "hive_queue_length 3",
+            "hive_hives 2",
+            "hive_lease_store_away 1",
+            "hive_accounts{at=\"elsewhere\"} 5",
             "hive_queue_refused_total 4",
             "hive_queue_seconds_bucket{le=\"0.05\"} 1",
         ] {

@@ -3,7 +3,7 @@
 //! An account runs as long as it is in the store, not disabled, and leased to this hive. Each hive takes its fair share first, what is
 //! left over after a pause, and gives idle accounts to those who have less and ask. Who loses a lease cuts the account's connections at once.
 
-use crate::hives;
+use crate::hives::{self, Shares};
 use crate::running::{NotStarted, Running, Started};
 use crate::sessions::Disabled;
 use crate::shares;
@@ -126,6 +126,12 @@ impl Roster {
     pub(crate) fn nobodys(&self) -> impl Fn() -> bool + Send + Sync + use<> {
         let (view, leases) = (Arc::clone(&self.view), self.leases.clone());
         move || hives::are_nobodys(&leases, &view.lock().names)
+    }
+
+    /// How the accounts are shared out.
+    pub(crate) fn shares(&self) -> impl Fn() -> Shares + Send + Sync + use<> {
+        let (view, leases) = (Arc::clone(&self.view), self.leases.clone());
+        move || hives::shares(&leases, &view.lock().names)
     }
 
     /// All accounts, of all hives.
