@@ -2,6 +2,7 @@
 
 use crate::ask::Ask;
 use crate::calls::Calls;
+use crate::clock::ServerClock;
 use crate::config::ClientConfig;
 use crate::datacentre::{Datacentre, DatacentreReport};
 use crate::fault::{CallFault, classify};
@@ -43,6 +44,7 @@ pub struct Account {
     datacentres: Mutex<HashMap<i32, Arc<Datacentre>>>,
     pub(crate) sweep: Arc<tokio::sync::Mutex<Sweep>>,
     rest: Arc<Rest>,
+    pub(crate) clock: Arc<ServerClock>,
     revoked: Arc<Revoked>,
     route: Route,
     permission: Permission,
@@ -93,6 +95,7 @@ impl Account {
             datacentres: Mutex::default(),
             sweep: Arc::default(),
             rest: Arc::default(),
+            clock: Arc::default(),
             revoked: Arc::default(),
             route,
             permission,
@@ -259,11 +262,11 @@ impl Account {
         let answer = match self.call_in_turn(dc, &request, ask).await {
             Err(CallFault::Banned(reason)) if dc != self.store.home_dc() => {
                 tracing::info!(account = %self.name, dc, %reason, "the data-centre forgot the authorization");
-                self.forget_authorization(dc, imports).await;
+                self.forget_authorization(dc, imports, &reason).await;
                 self.authorize(dc).await?;
                 match self.call_in_turn(dc, &request, ask).await {
-                    Err(CallFault::Banned(_)) => {
-                        self.refuse(dc).await;
+                    Err(CallFault::Banned(reason)) => {
+                        self.refuse(dc, &reason).await;
                         Err(CallFault::Unauthorized)
                     }
                     other => other,
@@ -362,6 +365,8 @@ impl Account {
                 key_lock: Arc::default(),
                 revoked: Arc::clone(&self.revoked),
                 rest: Arc::clone(&self.rest),
+                clock: Arc::clone(&self.clock),
+                key_epoch: Arc::new(watch::Sender::new(0)),
                 route: self.route.clone(),
                 changed: Arc::new(changed),
                 crowded: Arc::new(watch::Sender::new(Instant::now())),

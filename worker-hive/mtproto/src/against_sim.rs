@@ -1,89 +1,10 @@
 //! Accounts against a simulated data-centre, where the inside must be reached to break it.
 
-use crate::{
-    Account, Ask, CallFault, ClientConfig, LocateFault, Location, MAX_CHUNK, MessageRef, SessionFolder, SessionSeed,
-};
-use bytes::Bytes;
+use crate::sim_rig::{MESSAGE, Rig, SIZE, until};
+use crate::{Ask, CallFault, LocateFault, MAX_CHUNK, MessageRef};
 use std::sync::Arc;
 use std::time::Duration;
-use telegram_sim::{
-    Account as SimAccount, Channel, Content, Document, Fault, Reachability, Rule, Shape, Sim, When, World,
-};
-use tempfile::TempDir;
-use tokio::task::JoinHandle;
-
-const CHANNEL: i64 = 1_234_567_890;
-const MESSAGE: MessageRef = MessageRef { chat_id: -1_000_000_000_000 - CHANNEL, message_id: 1 };
-const SIZE: u64 = 6 * 1024 * 1024 + 77;
-
-struct Rig {
-    sim: Sim,
-    account: Arc<Account>,
-    _folder: TempDir,
-}
-
-impl Rig {
-    fn start(account: SimAccount, dc: i32) -> Self {
-        Self::start_with(account, dc, |_| {})
-    }
-
-    fn start_with(account: SimAccount, dc: i32, change: impl Fn(&mut serde_json::Value)) -> Self {
-        let channel = Channel::new(CHANNEL, "films").with_document(1, Document::generated("f.mkv", dc, SIZE, 5));
-        let sim = Sim::start(World::new(3).with_account(account).with_channel(channel)).unwrap();
-        let folder = tempfile::tempdir().unwrap();
-        let sessions = SessionFolder::open(folder.path()).unwrap();
-        let mut seed = serde_json::to_value(&sim.seeds()[0]).unwrap();
-        change(&mut seed);
-        let seed = SessionSeed::parse(&seed.to_string()).unwrap();
-        sessions.import(&seed).unwrap();
-        let config = ClientConfig {
-            connections_min: 2,
-            connections: 2,
-            call_timeout: Duration::from_millis(1500),
-            reconnect_first: Duration::from_millis(10),
-            ..ClientConfig::default()
-        };
-        let account = Account::open(&sessions, &seed.account, Arc::new(config)).unwrap();
-        Self { sim, account, _folder: folder }
-    }
-
-    fn calls(&self, method: &str) -> u64 {
-        self.sim.counters().snapshot().calls(method)
-    }
-
-    fn accepted(&self) -> u64 {
-        self.sim.counters().snapshot().accepted.values().sum()
-    }
-
-    /// Asks for `count` chunks of `limit` bytes at once.
-    fn ask(&self, location: &Location, from: u64, count: u64, limit: u32) -> Vec<JoinHandle<Result<Bytes, CallFault>>> {
-        (0..count)
-            .map(|n| {
-                let (account, location) = (Arc::clone(&self.account), location.clone());
-                tokio::spawn(async move {
-                    account.get_chunk(&location, from + n * u64::from(limit), limit, &Ask::new(false)).await
-                })
-            })
-            .collect()
-    }
-
-    async fn exact(&self, location: &Location, offset: u64, limit: u32) {
-        // A call may meet the connection's end; the pool tries again, and so does this test, but not for long.
-        let mut tries = 0;
-        let bytes = loop {
-            match self.account.get_chunk(location, offset, limit, &Ask::new(false)).await {
-                Ok(bytes) => break bytes,
-                Err(CallFault::Dropped(_)) if tries < 50 => tries += 1,
-                Err(fault) => panic!("{fault}"),
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        };
-        let mut expected = vec![0; bytes.len()];
-        Content::Generated { seed: 5 }.read_at(offset, &mut expected).unwrap();
-        assert_eq!(u64::try_from(bytes.len()).unwrap(), u64::from(limit).min(SIZE.saturating_sub(offset)));
-        assert!(bytes == expected);
-    }
-}
+use telegram_sim::{Account as SimAccount, Document, Fault, Reachability, Rule, Shape, When};
 
 #[tokio::test]
 async fn dead_runners_are_rebuilt() {
@@ -171,16 +92,6 @@ async fn what_is_not_there_is_told_apart() {
     );
     rig.sim.world().ban("user", None).unwrap();
     assert!(matches!(rig.account.locate(MESSAGE).await, Err(LocateFault::Call(CallFault::Banned(_)))));
-}
-
-/// Waits for something that must come, however slow the machine.
-async fn until(what: &str, mut done: impl FnMut() -> bool) {
-    let waiting = async {
-        while !done() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(20), waiting).await.unwrap_or_else(|_| panic!("never: {what}"));
 }
 
 #[tokio::test]
@@ -387,19 +298,6 @@ async fn a_silent_data_centre_keeps_nobody_past_the_deadline() {
         tokio::time::timeout(Duration::from_secs(5), rig.account.get_chunk(&location, 0, 4096, &Ask::new(false))).await;
     assert_eq!(answer.unwrap(), Err(CallFault::Timeout));
     assert_eq!(rig.calls("auth.exportAuthorization"), 0);
-}
-
-#[tokio::test]
-async fn an_account_whose_home_key_is_gone_is_given_up() {
-    let rig = Rig::start_with(SimAccount::bot("bot", 7001), 2, |seed| seed["auth_keys"]["2"] = "5a".repeat(256).into());
-    assert!(matches!(rig.account.bring_up().await, Err(CallFault::Banned(_))));
-    let tried = rig.accepted();
-    assert!(tried <= 4, "at most each connection's one exchange: {tried}");
-    for _ in 0..50 {
-        assert!(matches!(rig.account.bring_up().await, Err(CallFault::Banned(_))));
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    assert_eq!(rig.accepted(), tried);
 }
 
 #[tokio::test]

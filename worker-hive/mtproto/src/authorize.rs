@@ -18,6 +18,8 @@ const REFUSED_PAUSE: Duration = Duration::from_secs(60);
 const FAILED_PAUSE: Duration = Duration::from_secs(1);
 /// How often an import is sent before its answer is given up.
 const IMPORT_TRIES: usize = 3;
+/// Answers that speak of the key, and not of who is signed in with it.
+const KEY_REFUSED: &[&str] = &["AUTH_KEY_DUPLICATED", "AUTH_KEY_INVALID"];
 /// Telegram's answer to an authorization that was taken already, or has grown old.
 const TAKEN: &str = "AUTH_BYTES_INVALID";
 
@@ -52,20 +54,41 @@ impl Account {
         }
     }
 
-    /// Takes note that a call was refused which began after `imports` imports.
-    pub(crate) async fn forget_authorization(&self, dc: i32, imports: u64) {
+    /// Takes note that a call was refused for this reason which began after `imports` imports.
+    pub(crate) async fn forget_authorization(&self, dc: i32, imports: u64, reason: &str) {
         let datacentre = self.datacentre(dc);
-        let _gate = datacentre.gate.lock().await;
+        let mut gate = datacentre.gate.lock().await;
         if datacentre.imports.load(Ordering::Acquire) == imports {
-            self.set_authorized(dc, false).await;
+            self.forget(&datacentre, dc, &mut gate, reason).await;
         }
     }
 
-    /// Leaves the data-centre alone for a while.
-    pub(crate) async fn refuse(&self, dc: i32) {
+    /// Leaves the data-centre alone for a while, as it refused a call for this reason once more.
+    pub(crate) async fn refuse(&self, dc: i32, reason: &str) {
         let datacentre = self.datacentre(dc);
-        datacentre.gate.lock().await.closed = Some(Closed::during(REFUSED_PAUSE, CallFault::Unauthorized));
-        self.set_authorized(dc, false).await;
+        let mut gate = datacentre.gate.lock().await;
+        gate.closed = Some(Closed::during(REFUSED_PAUSE, CallFault::Unauthorized));
+        self.forget(&datacentre, dc, &mut gate, reason).await;
+    }
+
+    /// Of many that are refused at once, one forgets.
+    async fn forget(&self, datacentre: &Datacentre, dc: i32, gate: &mut Gate, reason: &str) {
+        if self.store.is_authorized(dc) {
+            self.set_authorized(dc, false).await;
+            self.forget_key(datacentre, gate, reason).await;
+        }
+    }
+
+    /// Forgets a key abroad, if that is what was refused: it is worth nothing, and the account is none the worse for it.
+    async fn forget_key(&self, datacentre: &Datacentre, gate: &mut Gate, reason: &str) {
+        if !KEY_REFUSED.contains(&reason) {
+            return;
+        }
+        // What was on its way was for the key that is gone.
+        (gate.key_refused, gate.unsettled) = (true, None);
+        if let Err(error) = datacentre.forget_key().await {
+            tracing::warn!(account = %self.name(), %error, "can't forget a key that was refused");
+        }
     }
 
     async fn set_authorized(&self, dc: i32, authorized: bool) {
@@ -91,6 +114,12 @@ impl Account {
                 // Taken the first time, most likely; if not, the next call is refused, and the authorization is carried anew.
                 Err(CallFault::Other(name)) if sent && name == TAKEN => return Ok(()),
                 Err(CallFault::Dropped(_) | CallFault::Timeout) if tries < IMPORT_TRIES => tries += 1,
+                // Its home alone says that the account is lost.
+                Err(CallFault::Banned(reason)) => {
+                    tracing::warn!(account = %self.name(), dc, %reason, "the data-centre refuses the authorization");
+                    self.forget_key(&self.datacentre(dc), gate, &reason).await;
+                    return Err(CallFault::Unauthorized);
+                }
                 Err(fault) => {
                     if matches!(
                         fault,
@@ -117,15 +146,19 @@ async fn carry(
 ) -> Result<u64, CallFault> {
     // Before the export, so that a data-centre that can't be reached costs no export.
     datacentre.ready(Instant::now() + account.config.call_timeout).await?;
+    let was_refused = gate.key_refused;
     match account.export_and_import(dc, &mut gate).await {
         Ok(()) => {
-            gate.closed = None;
+            (gate.closed, gate.key_refused) = (None, false);
             let imports = datacentre.imports.fetch_add(1, Ordering::AcqRel) + 1;
             account.set_authorized(dc, true).await;
             Ok(imports)
         }
         Err(fault) => {
-            gate.closed = Some(Closed::during(FAILED_PAUSE, fault.clone()));
+            // With another key it may be taken, but that is tried once.
+            let other_key = gate.key_refused && !was_refused;
+            let pause = if fault == CallFault::Unauthorized && !other_key { REFUSED_PAUSE } else { FAILED_PAUSE };
+            gate.closed = Some(Closed::during(pause, fault.clone()));
             Err(fault)
         }
     }

@@ -3,6 +3,7 @@
 //! The library's protocol state does the words and the ciphers; this keeps which call waits for which answer, says again what was
 //! not accepted, and owns the two buffers.
 
+use crate::clock::ClockAhead;
 use crate::frames::{Frames, Next};
 use grammers_crypto::DequeBuffer;
 use grammers_mtproto::MsgId;
@@ -12,10 +13,19 @@ use grammers_mtproto::mtp::{
     MESSAGE_CONTAINER_HEADER_LEN, Mtp, PLAIN_PACKET_HEADER_LEN, Plain,
 };
 use grammers_mtsender::{InvocationError, ReadError, RpcError};
+use grammers_tl_types::Identifiable;
+use grammers_tl_types::types::BadMsgNotification;
+use std::io;
 use tokio::sync::{mpsc, oneshot};
 
 /// Answers of the usual size come in one piece; the buffer grows for those that don't fit.
 const ROOM: usize = 64 * 1024;
+
+/// Key id, message key, salt and session, before a packet's message.
+const ENVELOPE: usize = 8 + 16 + 8 + 8;
+const CONTAINER: u32 = 0x73f1_f8dc;
+/// Telegram's code for a message whose id is of a time that has not come.
+const TOO_HIGH: i32 = 17;
 
 /// What is put in front of a packet, so that the packet need not be moved for it.
 const FRONT: usize = crate::frames::GREETING
@@ -98,8 +108,9 @@ impl Conversation<Encrypted> {
         self.updates = Some(tap);
     }
 
-    pub(crate) fn with_key(frames: Frames, key: [u8; 256]) -> Self {
-        Self::new(Encrypted::build().finish(key), frames)
+    /// Begins with a key that both sides know, `offset` seconds from this machine's clock.
+    pub(crate) fn with_key(frames: Frames, key: [u8; 256], offset: i32) -> Self {
+        Self::new(Encrypted::build().time_offset(offset).finish(key), frames)
     }
 }
 
@@ -148,7 +159,11 @@ impl<M: Mtp> Conversation<M> {
         loop {
             match self.frames.next(&mut self.incoming[start..end])? {
                 Next::Packet { body, used } => {
-                    let heard = self.protocol.deserialize(&mut self.incoming[start..end][body])?;
+                    let packet = &mut self.incoming[start..end][body];
+                    let heard = self.protocol.deserialize(packet)?;
+                    if let Some(ahead) = said_ahead(packet) {
+                        return Err(ReadError::Io(io::Error::other(ahead)));
+                    }
                     start += used;
                     heard.into_iter().for_each(|word| self.hear(word));
                 }
@@ -226,9 +241,40 @@ impl<M: Mtp> Conversation<M> {
     }
 }
 
+/// What a packet, deciphered in its place, says of messages out of the future. The library sets its clock by it, but goes on with
+/// ids no less than those before; and of its own question for salts it doesn't tell at all, and asks again for ever.
+fn said_ahead(packet: &[u8]) -> Option<ClockAhead> {
+    let mut messages = packet.get(ENVELOPE..)?;
+    let (id, body, _) = message(messages)?;
+    if constructor(body)? == CONTAINER {
+        messages = body.get(8..)?;
+    }
+    while let Some((_, body, rest)) = message(messages) {
+        let is_notice = constructor(body) == Some(BadMsgNotification::CONSTRUCTOR_ID);
+        if is_notice && body.get(16..20) == Some(&TOO_HIGH.to_le_bytes()) {
+            return Some(ClockAhead { server: id >> 32 });
+        }
+        messages = rest;
+    }
+    None
+}
+
+/// The first of several messages: its id, its body, and the others.
+fn message(messages: &[u8]) -> Option<(i64, &[u8], &[u8])> {
+    let id = i64::from_le_bytes(*messages.first_chunk()?);
+    let length = u32::from_le_bytes(messages.get(12..16)?.try_into().ok()?);
+    let (body, rest) = messages.get(16..)?.split_at_checked(usize::try_from(length).ok()?)?;
+    Some((id, body, rest))
+}
+
+fn constructor(body: &[u8]) -> Option<u32> {
+    body.first_chunk().map(|bytes| u32::from_le_bytes(*bytes))
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{Conversation, Question};
+    use super::{Conversation, Question, said_ahead};
+    use crate::clock::ClockAhead;
     use crate::frames::Frames;
     use grammers_crypto::DequeBuffer;
     use grammers_mtproto::mtp::Plain;
@@ -300,6 +346,32 @@ mod tests {
         assert!(sent.windows(4).any(|piece| piece == b"stay") && !sent.windows(4).any(|piece| piece == b"left"));
         conversation.end(&ReadError::Io(std::io::ErrorKind::UnexpectedEof.into()));
         assert!(answered.try_recv().unwrap().is_err());
+    }
+
+    #[test]
+    fn a_message_out_of_the_future_is_found_alone_and_among_others() {
+        let message = |id: i64, body: &[u8]| {
+            [&id.to_le_bytes()[..], &[0; 4], &u32::try_from(body.len()).unwrap().to_le_bytes(), body].concat()
+        };
+        let notice = |code: i32| {
+            [&0xa7ef_f811_u32.to_le_bytes()[..], &7_i64.to_le_bytes(), &[0; 4], &code.to_le_bytes()].concat()
+        };
+        let packet = |body: &[u8]| [&[0; 40][..], &message(1_700_000_000 << 32, body), &[9; 12]].concat();
+        let several = |bodies: &[Vec<u8>]| {
+            let all: Vec<u8> = bodies.iter().flat_map(|body| message(5, body)).collect();
+            [&0x73f1_f8dc_u32.to_le_bytes()[..], &2_u32.to_le_bytes(), &all].concat()
+        };
+        let ahead = Some(ClockAhead { server: 1_700_000_000 });
+        let cases = [
+            (packet(&notice(17)), ahead),
+            (packet(&notice(16)), None),
+            (packet(&several(&[notice(48), notice(17)])), ahead),
+            (packet(&several(&[notice(48), vec![1; 3]])), None),
+        ];
+        for (packet, expected) in cases {
+            assert_eq!(said_ahead(&packet), expected);
+            (0..packet.len() - 12).for_each(|length| assert!(said_ahead(&packet[..length]).is_none() || length > 60));
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ use crate::ask::Ask;
 use crate::fault::CallFault;
 use crate::growth::Growth;
 use crate::link::{Link, LinkOwner, LinkState, Ready};
+use crate::schema::StoreError;
 use crate::slots::{FIRST, Slot, Slots};
 use crate::tally::{Connections, Tally};
 use grammers_tl_types::RemoteCall;
@@ -48,6 +49,8 @@ struct Member {
 pub(crate) struct Gate {
     /// It isn't tried again for now.
     pub(crate) closed: Option<Closed>,
+    /// The data-centre refused the key itself, and no authorization was taken since.
+    pub(crate) key_refused: bool,
     /// Exported, sent here, and the answer was lost: it may have been taken, and is sent again rather than exported again.
     pub(crate) unsettled: Option<ImportAuthorization>,
 }
@@ -197,6 +200,12 @@ impl Datacentre {
         }
     }
 
+    /// Forgets a key that the data-centre doesn't take any more: its connections end, and the next one makes another.
+    pub(crate) async fn forget_key(&self) -> Result<(), StoreError> {
+        let _making = self.owner.key_lock.lock().await;
+        self.owner.replace_key(None).await.map(drop)
+    }
+
     /// Waits until at least one connection is warm, all have failed, or the time is up.
     pub(crate) async fn ready(&self, deadline: Instant) -> Result<(), CallFault> {
         self.warm(deadline, None).await.map(drop)
@@ -216,6 +225,8 @@ impl Datacentre {
             let mut best: Option<((bool, usize), &Arc<Member>, Ready)> = None;
             for member in &links {
                 match member.link.state() {
+                    // About to end, and to come back with the new key.
+                    LinkState::Ready(ready) if !self.owner.is_current(&ready) => hope = true,
                     LinkState::Ready(ready) => {
                         warm += 1;
                         let load = member.link.in_flight();

@@ -20,6 +20,7 @@ mod backoff;
 mod calls;
 mod channels;
 mod climb;
+mod clock;
 mod config;
 mod conversation;
 mod datacentre;
@@ -34,6 +35,8 @@ mod growth;
 mod handshake;
 mod http_connect;
 mod key;
+#[cfg(test)]
+mod keys_against_sim;
 mod link;
 mod locate;
 mod login;
@@ -58,6 +61,8 @@ mod seal;
 mod seed;
 mod seed_json;
 mod setting;
+#[cfg(test)]
+mod sim_rig;
 mod slots;
 mod socks;
 mod store;

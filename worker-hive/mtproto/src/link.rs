@@ -1,5 +1,6 @@
 //! One connection to one data-centre, as those who call over it see it: a link, which [`supervise`](crate::supervise) keeps alive.
 
+use crate::clock::ServerClock;
 use crate::config::ClientConfig;
 use crate::conversation::{Answer, Question};
 use crate::fault::{CallFault, classify, is_connection_loss};
@@ -7,6 +8,7 @@ use crate::permission::Permission;
 use crate::rest::Rest;
 use crate::revoked::Revoked;
 use crate::route::Route;
+use crate::schema::StoreError;
 use crate::slots::Slot;
 use crate::store::AccountStore;
 use crate::supervise::supervise;
@@ -42,6 +44,8 @@ pub(crate) enum LinkState {
 #[derive(Clone)]
 pub(crate) struct Ready {
     pub(crate) generation: u64,
+    /// Of the key that it uses.
+    pub(crate) key_epoch: u64,
     pub(crate) questions: mpsc::UnboundedSender<Question>,
 }
 
@@ -58,12 +62,32 @@ pub(crate) struct LinkOwner {
     pub(crate) key_lock: Arc<tokio::sync::Mutex<()>>,
     pub(crate) revoked: Arc<Revoked>,
     pub(crate) rest: Arc<Rest>,
+    pub(crate) clock: Arc<ServerClock>,
+    /// Which of the keys that the data-centre's connections had is the one to use; see [`LinkOwner::is_current`].
+    pub(crate) key_epoch: Arc<watch::Sender<u64>>,
     /// Bumped at each change of any link of the data-centre.
     pub(crate) changed: Arc<watch::Sender<u64>>,
     /// When more than one link was last of use to the data-centre's callers.
     pub(crate) crowded: Arc<watch::Sender<Instant>>,
     pub(crate) tally: Arc<Tally>,
     pub(crate) permission: Permission,
+}
+
+impl LinkOwner {
+    /// False for a connection that uses a key that was replaced since: what is authorized is the new one.
+    pub(crate) fn is_current(&self, ready: &Ready) -> bool {
+        ready.key_epoch == *self.key_epoch.borrow()
+    }
+
+    /// Replaces the data-centre's key, or forgets it. No connection with the one before is used from here on, nor one that was made
+    /// while it was being replaced, as nobody knows by which of both.
+    pub(crate) async fn replace_key(&self, key: Option<[u8; 256]>) -> Result<u64, StoreError> {
+        let next = || self.key_epoch.send_modify(|epoch| *epoch += 1);
+        next();
+        let stored = self.store.replace_key(self.dc, key).await;
+        next();
+        stored.map(|()| *self.key_epoch.borrow())
+    }
 }
 
 /// The handle on a supervised connection. Dropping it ends the connection.

@@ -1,5 +1,6 @@
 //! The connection that a sign-in goes over: to one data-centre at a time, with a key that is made for it.
 
+use crate::clock::{ClockAhead, ServerClock};
 use crate::config::ClientConfig;
 use crate::conversation::{Answer, Question, Tap, UNSENT};
 use crate::endpoint;
@@ -25,6 +26,7 @@ pub(crate) struct LoginLine {
     dc: i32,
     /// An authorization belongs to a key, so each is made once.
     keys: HashMap<i32, [u8; 256]>,
+    clock: ServerClock,
     open: Option<Open>,
 }
 
@@ -36,7 +38,7 @@ struct Open {
 
 impl LoginLine {
     pub(crate) fn new(config: Arc<ClientConfig>, api_id: i32, dc: i32) -> Self {
-        Self { config, api_id, dc, keys: HashMap::new(), open: None }
+        Self { config, api_id, dc, keys: HashMap::new(), clock: ServerClock::default(), open: None }
     }
 
     pub(crate) fn dc(&self) -> i32 {
@@ -104,8 +106,19 @@ impl LoginLine {
         };
         let key = self.keys.get(&dc).copied();
         // On its own, as the library panics at some answers: they must cost the connection alone.
-        let opening = AbortOnDropHandle::new(tokio::spawn(open(Arc::clone(&config), dc, key, who)));
-        let (mut talk, key) = opening.await.unwrap_or(Err(InvocationError::Dropped("what connected died")))?;
+        let opening = async || {
+            let opening = open(Arc::clone(&config), dc, key, who.clone(), self.clock.offset());
+            let opening = AbortOnDropHandle::new(tokio::spawn(opening));
+            opening.await.unwrap_or(Err(InvocationError::Dropped("what connected died")))
+        };
+        let mut opened = opening().await;
+        if let Err(InvocationError::Io(error)) = &opened
+            && let Some(ahead) = ClockAhead::of(error)
+        {
+            self.clock.heed(ahead);
+            opened = opening().await;
+        }
+        let (mut talk, key) = opened?;
         self.keys.insert(dc, key);
         let (tell, accepted) = mpsc::channel(1);
         talk.tell_updates(Tap { is_wanted: is_about_token, tell });
@@ -145,11 +158,12 @@ async fn open(
     dc: i32,
     key: Option<[u8; 256]>,
     who: Introduction,
+    offset: i32,
 ) -> Result<(Talk<Encrypted>, [u8; 256]), InvocationError> {
     // Telegram's own data-centres are well known; others are configured.
     let targets = endpoint::targets(dc, &config.addresses, &DcRecord::default(), config.route.parts().ip);
     let (mut talk, key) = match key {
-        Some(key) => (Talk::open_with_key(&config.route, dc, &targets, key).await?, key),
+        Some(key) => (Talk::open_with_key(&config.route, dc, &targets, key, offset).await?, key),
         None => Talk::open(&config.route, dc, &targets).await?.make_key(&config.rsa_keys).await?,
     };
     talk.introduce(&who).await?;

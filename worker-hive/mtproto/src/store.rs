@@ -238,6 +238,20 @@ impl AccountStore {
         self.persist_dc(id).await
     }
 
+    /// Keeps another key for a data-centre abroad, or none: in either case it is not authorized.
+    pub(crate) async fn replace_key(&self, id: i32, auth_key: Option<[u8; 256]>) -> Result<(), StoreError> {
+        {
+            let mut memory = self.memory.lock();
+            let home = memory.info.home_dc == id;
+            let record = memory.dcs.entry(id).or_default();
+            if home && record.auth_key.is_some() {
+                return Err(StoreError::KeyReplaced);
+            }
+            (record.auth_key, record.authorized) = (auth_key, home);
+        }
+        self.persist_dc(id).await
+    }
+
     /// Writes what memory holds at the time of writing, so that two writers can't leave the older state on disk.
     async fn persist_dc(&self, id: i32) -> Result<(), StoreError> {
         let (memory, seal) = (Arc::clone(&self.memory), Arc::clone(&self.seal));

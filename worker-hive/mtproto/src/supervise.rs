@@ -1,15 +1,17 @@
 //! Keeps a link's connection alive: makes it, notices when it is of no more use, and makes the next one.
 //!
 //! What reads and writes is a task of its own, which opens the connection first: a hostile answer may make the protocol library
-//! panic, and then it takes that task with it and nothing else. A connect has a time limit, and no link waits for another's.
+//! panic, and then it takes that task with it. It may also make the library unpack more than the process has memory for, which nothing
+//! here prevents; but only whoever holds the key can say it. A connect has a time limit, and no link waits for another's.
 
 use crate::backoff::Backoff;
+use crate::clock::ClockAhead;
 use crate::conversation::Question;
 use crate::dial::DialError;
 use crate::endpoint;
 use crate::fault::{CallFault, classify};
 use crate::link::{LinkOwner, LinkState, Pulse, Ready};
-use crate::revoked::Revoked;
+use crate::revoked::{Doubt, Revoked};
 use crate::schema::StoreError;
 use crate::talk::{End, Introduction, KeepAlive, Talk};
 use grammers_mtproto::mtp::Encrypted;
@@ -32,6 +34,7 @@ const UNKNOWN_KEY: transport::Error = transport::Error::BadStatus { status: 404 
 struct Connection {
     questions: mpsc::UnboundedSender<Question>,
     runner: AbortOnDropHandle<End>,
+    key_epoch: u64,
 }
 
 impl Connection {
@@ -53,6 +56,7 @@ pub(crate) async fn supervise(
 ) {
     let mut backoff = Backoff::new(owner.config.reconnect_first, owner.config.reconnect_last);
     let mut generation = 0;
+    let mut doubt = Doubt::default();
     let announce = |state: LinkState| {
         publish.send_replace(state);
         owner.changed.send_modify(|version| *version = version.wrapping_add(1));
@@ -68,11 +72,15 @@ pub(crate) async fn supervise(
             Ok(mut connection) => {
                 generation += 1;
                 owner.tally.made();
+                if owner.dc == owner.store.home_dc() {
+                    owner.revoked.key_is_known();
+                }
                 let up = Instant::now();
-                announce(LinkState::Ready(Ready { generation, questions: connection.questions.clone() }));
+                let (key_epoch, questions) = (connection.key_epoch, connection.questions.clone());
+                announce(LinkState::Ready(Ready { generation, key_epoch, questions }));
                 let mut crowded = owner.crowded.subscribe();
                 let reason = tokio::select! {
-                    reason = watch_over(&mut connection, &mut heard, generation) => reason,
+                    reason = watch_over(&owner, &mut connection, &mut heard, generation) => reason,
                     () = unneeded(&mut crowded, &pulse, owner.config.idle), if spare => IDLE,
                 };
                 owner.tally.ended(reason);
@@ -95,6 +103,10 @@ pub(crate) async fn supervise(
                 sleep(backoff.after_loss(rand::random())).await;
             }
             Err(Failure { fault, label }) => {
+                let fault = match label {
+                    UNKNOWN if owner.revoked.doubts_key(&mut doubt, &owner.account) => Revoked::no_key(),
+                    _ => fault,
+                };
                 owner.tally.failed(label);
                 tracing::warn!(account = %owner.account, dc = owner.dc, route = %owner.route, %fault, "can't connect");
                 announce(LinkState::Down(fault));
@@ -108,6 +120,8 @@ pub(crate) async fn supervise(
 }
 
 const IDLE: &str = "idle";
+/// The home data-centre says that it doesn't know the account's key.
+const UNKNOWN: &str = "unknown-key";
 
 /// Returns when one link has been enough for so long.
 async fn unneeded(crowded: &mut watch::Receiver<Instant>, pulse: &Pulse, idle: Duration) {
@@ -127,14 +141,18 @@ async fn unneeded(crowded: &mut watch::Receiver<Instant>, pulse: &Pulse, idle: D
 
 /// Returns when the connection is of no more use, with the reason.
 async fn watch_over(
+    owner: &LinkOwner,
     connection: &mut Connection,
     heard: &mut mpsc::UnboundedReceiver<u64>,
     generation: u64,
 ) -> &'static str {
+    let mut epochs = owner.key_epoch.subscribe();
+    let key_epoch = connection.key_epoch;
     loop {
         tokio::select! {
             end = &mut connection.runner => return match end {
                 Ok(End::Silent) => "silent",
+                Ok(End::Broken(ReadError::Io(error))) if heeds_clock(owner, &error) => "clock",
                 Ok(End::Broken(ReadError::Io(error))) if error.kind() == io::ErrorKind::UnexpectedEof => "closed",
                 Ok(End::Broken(_) | End::Unneeded) => "broken",
                 Err(_) => "died",
@@ -144,6 +162,7 @@ async fn watch_over(
                 Some(_) => {}
                 None => return "broken",
             },
+            _ = epochs.wait_for(|epoch| *epoch != key_epoch) => return "rekeyed",
         }
     }
 }
@@ -166,7 +185,7 @@ async fn connect(owner: &LinkOwner) -> Result<Connection, Failure> {
     let runner = AbortOnDropHandle::new(runner);
     // The wait for the turn to make a key counts, or the last of several links would be told of a dead data-centre last.
     match timeout(owner.config.connect_timeout, opening).await {
-        Ok(Ok(Ok(()))) => Ok(Connection { questions, runner }),
+        Ok(Ok(Ok(key_epoch))) => Ok(Connection { questions, runner, key_epoch }),
         Ok(Ok(Err(error))) => Err(failure(owner, error)),
         Ok(Err(_)) => {
             let fault = CallFault::Dropped("what ran the connection died".to_owned());
@@ -177,11 +196,13 @@ async fn connect(owner: &LinkOwner) -> Result<Connection, Failure> {
 }
 
 fn failure(owner: &LinkOwner, error: InvocationError) -> Failure {
-    if let InvocationError::Session(inner) = &error
-        && matches!(inner.downcast_ref(), Some(StoreError::KeyReplaced))
+    if owner.dc == owner.store.home_dc() && is_unknown_key(&error) {
+        return Failure { fault: classify(error), label: UNKNOWN };
+    }
+    if let InvocationError::Io(error) = &error
+        && heeds_clock(owner, error)
     {
-        owner.revoked.key_is_gone(&owner.account);
-        return Failure { fault: Revoked::no_key(), label: "revoked" };
+        return Failure { fault: CallFault::Dropped(error.to_string()), label: "clock" };
     }
     let dial = match &error {
         InvocationError::Io(error) => error.get_ref().and_then(|inner| inner.downcast_ref::<DialError>()),
@@ -191,16 +212,21 @@ fn failure(owner: &LinkOwner, error: InvocationError) -> Failure {
     Failure { fault: classify(error), label }
 }
 
+/// True when the connection ended because this machine's clock is fast: the next one goes by the server's.
+fn heeds_clock(owner: &LinkOwner, error: &io::Error) -> bool {
+    ClockAhead::of(error).inspect(|ahead| owner.clock.heed(*ahead)).is_some()
+}
+
 async fn open_and_run(
     owner: LinkOwner,
-    opened: oneshot::Sender<Result<(), InvocationError>>,
+    opened: oneshot::Sender<Result<u64, InvocationError>>,
     asked: mpsc::UnboundedReceiver<Question>,
 ) -> End {
     let keep_alive = KeepAlive { every: owner.config.keep_alive, patience: owner.config.call_timeout };
     match open(&owner).await {
-        Ok(talk) => {
+        Ok((talk, key_epoch)) => {
             // The supervisor waits for this until it aborts the task.
-            let _ = opened.send(Ok(()));
+            let _ = opened.send(Ok(key_epoch));
             talk.run(asked, keep_alive).await
         }
         Err(error) => {
@@ -210,8 +236,8 @@ async fn open_and_run(
     }
 }
 
-/// A connection that is ready for calls: with a key, introduced.
-async fn open(owner: &LinkOwner) -> Result<Talk<Encrypted>, InvocationError> {
+/// A connection that is ready for calls: with a key, introduced. And the epoch of its key.
+async fn open(owner: &LinkOwner) -> Result<(Talk<Encrypted>, u64), InvocationError> {
     let who = Introduction {
         api_id: owner.api_id,
         device_model: owner.config.device_model.clone(),
@@ -219,22 +245,23 @@ async fn open(owner: &LinkOwner) -> Result<Talk<Encrypted>, InvocationError> {
         app_version: owner.config.app_version.clone(),
         lang_code: owner.config.lang_code.clone(),
     };
-    let (talk, config) = match owner.store.dc(owner.dc).and_then(|dc| dc.auth_key) {
+    // Read before the key: were it the other way round, an old key could pass for the new one.
+    let key_epoch = *owner.key_epoch.borrow();
+    let is_home = owner.dc == owner.store.home_dc();
+    let (talk, config, key_epoch) = match owner.store.dc(owner.dc).and_then(|dc| dc.auth_key) {
         None => with_own_key(owner, &who, None).await?,
         Some(key) => {
             let mut talk = with_key(owner, key).await?;
             match talk.introduce(&who).await {
-                Ok(config) => (talk, config),
-                Err(error) if is_unknown_key(&error) && owner.dc == owner.store.home_dc() => {
-                    return Err(InvocationError::Session(Box::new(StoreError::KeyReplaced)));
-                }
+                Ok(config) => (talk, config, key_epoch),
+                Err(error) if is_home => return Err(error),
                 Err(error) if is_unknown_key(&error) => with_own_key(owner, &who, Some(key)).await?,
                 Err(error) => return Err(error),
             }
         }
     };
     endpoint::learn(&owner.store, &owner.config.addresses, &config).await.map_err(stored)?;
-    Ok(talk)
+    Ok((talk, key_epoch))
 }
 
 /// Makes a key, unless another link has just made one. `refused` is the key that the data-centre doesn't know any more.
@@ -242,11 +269,11 @@ async fn with_own_key(
     owner: &LinkOwner,
     who: &Introduction,
     refused: Option<[u8; 256]>,
-) -> Result<(Talk<Encrypted>, types::Config), InvocationError> {
+) -> Result<(Talk<Encrypted>, types::Config, u64), InvocationError> {
     let _making = owner.key_lock.lock().await;
-    let known = owner.store.dc(owner.dc).unwrap_or_default();
-    let mut talk = match known.auth_key.filter(|key| Some(*key) != refused) {
-        Some(key) => with_key(owner, key).await?,
+    let known = owner.store.dc(owner.dc).and_then(|dc| dc.auth_key);
+    let (mut talk, key_epoch) = match known.filter(|key| Some(*key) != refused) {
+        Some(key) => (with_key(owner, key).await?, *owner.key_epoch.borrow()),
         None => {
             let targets = targets(owner);
             let (talk, key) = Talk::open(&owner.route, owner.dc, &targets)
@@ -254,16 +281,15 @@ async fn with_own_key(
                 .permitted(&owner.permission)
                 .make_key(&owner.config.rsa_keys)
                 .await?;
-            owner.store.save_dc(owner.dc, known.ipv4, known.ipv6, Some(key)).await.map_err(stored)?;
-            talk
+            (talk, owner.replace_key(Some(key)).await.map_err(stored)?)
         }
     };
     let config = talk.introduce(who).await?;
-    Ok((talk, config))
+    Ok((talk, config, key_epoch))
 }
 
 async fn with_key(owner: &LinkOwner, key: [u8; 256]) -> Result<Talk<Encrypted>, InvocationError> {
-    let talk = Talk::open_with_key(&owner.route, owner.dc, &targets(owner), key).await?;
+    let talk = Talk::open_with_key(&owner.route, owner.dc, &targets(owner), key, owner.clock.offset()).await?;
     Ok(talk.permitted(&owner.permission))
 }
 

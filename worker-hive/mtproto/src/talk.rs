@@ -88,15 +88,16 @@ impl Talk<Plain> {
 }
 
 impl Talk<Encrypted> {
-    /// Connects with a key that the data-centre knows.
+    /// Connects with a key that the data-centre knows, whose clock is so many seconds from this machine's.
     pub(crate) async fn open_with_key(
         route: &Route,
         dc: i32,
         targets: &[SocketAddr],
         key: [u8; 256],
+        offset: i32,
     ) -> Result<Self, InvocationError> {
         let (stream, frames) = dial(route, dc, targets).await.map_err(io::Error::from)?;
-        Ok(Self { stream, conversation: Conversation::with_key(frames, key), permission: Permission::always() })
+        Ok(Self { stream, conversation: Conversation::with_key(frames, key, offset), permission: Permission::always() })
     }
 
     /// Has this told of Telegram's updates, which else are thrown away.

@@ -19,10 +19,11 @@ pub struct Connections {
     pub idle: usize,
     /// Made since.
     pub made: u64,
-    /// Ended since, by reason: `closed`, `broken`, `silent`, `complaint`, `died` or `idle`. Each but the last is followed by a reconnect.
+    /// Ended since, by reason: `closed`, `broken`, `silent`, `complaint`, `died`, `clock`, `rekeyed`
+    /// or `idle`. Each but the last is followed by a reconnect.
     pub ended: BTreeMap<&'static str, u64>,
     /// Attempts that failed, by reason: `timeout`, `unreachable`, `no-address`, `proxy`, `proxy-name`, `proxy-denied`, `proxy-refused`,
-    /// `proxy-strange`, `handshake` or `revoked`.
+    /// `proxy-strange`, `handshake`, `clock`, `unknown-key` or `revoked`.
     pub failed: BTreeMap<&'static str, u64>,
 }
 
