@@ -82,8 +82,11 @@ pub(crate) fn liken(identified: &Identified<'_>, policy: &Chain, incoming: &Inco
     parts.number(u64::from(incoming.secure) << 1 | u64::from(accepted.method == Method::Head));
     parts.bytes(accepted.host.as_bytes());
     parts.bytes(accepted.authority.as_bytes());
-    // The path, the query, and with them the media and the link's token.
+    // The path, the query, and with them the link's token.
     parts.bytes(incoming.target);
+    // Not the path's alone: what a virtual file begins with can change.
+    parts.number(authorized.message.chat_id.cast_unsigned());
+    parts.number(u64::from(message_id(authorized.message.message_id)));
     parts.bytes(authorized.grant.key_id.as_bytes());
     parts.number(authorized.grant.expires.unsigned_abs());
     parts.number(u64::from(authorized.expired));

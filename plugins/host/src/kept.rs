@@ -8,7 +8,7 @@ use std::hash::Hasher;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// Verdicts of one chain's plugins at once; some 200 bytes each, and more where a verdict names ranges.
+/// Verdicts of one chain's plugins at once; some 200 bytes each, and up to 4 KiB more where a verdict names ranges.
 const MOST: usize = 8_192;
 
 /// What makes a request like another, in 128 bits under a key of this chain's own: whoever makes requests can't make two of them meet.
