@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
+use tokio::time::sleep;
 use tracing::info;
 
 use crate::connection::serve;
@@ -22,6 +24,9 @@ use crate::state::Shared;
 use crate::transport::Decoder;
 use crate::usage::SharedKey;
 use crate::world::World;
+
+/// Connections that may wait to be accepted.
+const BACKLOG: u32 = 1024;
 
 /// Why a simulation didn't start, or an edit wasn't made.
 #[derive(Debug, thiserror::Error)]
@@ -287,26 +292,41 @@ async fn listen(
     address: SocketAddr,
     mut reachability: watch::Receiver<Reachability>,
 ) {
-    let mut listener = Some(listener);
+    let (mut listener, mut held) = (Some(listener), None);
     loop {
         let refused = *reachability.borrow_and_update() == Reachability::Refused;
         if refused {
             listener = None;
-        } else if listener.is_none() {
-            listener = TcpListener::bind(address).await.ok();
         }
+        if listener.is_none() {
+            held = held.or_else(|| hold(address).ok());
+        }
+        if !refused && listener.is_none() {
+            listener = held.take().and_then(|socket| socket.listen(BACKLOG).ok());
+        }
+        // Before it was held, somebody's outgoing connection may have got the port. That one ends.
+        let again = listener.is_none() && (held.is_none() || !refused);
         let accepted = tokio::select! {
             changed = reachability.changed() => match changed {
                 Ok(()) => continue,
                 Err(_) => return,
             },
             accepted = accept(listener.as_ref()) => accepted,
+            () = sleep(Duration::from_millis(10)), if again => continue,
         };
         if let Ok((stream, peer)) = accepted {
             let from = From::Address(peer.ip());
             tokio::spawn(serve(Arc::clone(&shared), dc, stream, Decoder::default(), from, reachability.clone()));
         }
     }
+}
+
+/// Keeps an address from others without listening on it: who connects is refused.
+fn hold(address: SocketAddr) -> io::Result<TcpSocket> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    Ok(socket)
 }
 
 async fn accept(listener: Option<&TcpListener>) -> io::Result<(tokio::net::TcpStream, SocketAddr)> {
