@@ -85,7 +85,10 @@ mod tests {
     use proptest::prelude::{ProptestConfig, proptest};
 
     fn is_prime(number: u64) -> bool {
-        (3..).step_by(2).take_while(|divisor| divisor * divisor <= number).all(|divisor| number % divisor != 0)
+        (3..)
+            .step_by(2)
+            .take_while(|divisor| divisor * divisor <= number)
+            .all(|divisor| !number.is_multiple_of(divisor))
     }
 
     proptest! {

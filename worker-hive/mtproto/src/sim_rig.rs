@@ -1,8 +1,6 @@
 //! An account in front of a simulated data-centre, for tests that must reach the inside.
 
-use crate::{
-    Account, Ask, CallFault, ClientConfig, Location, MAX_CHUNK, MessageRef, RsaKeys, SessionFolder, SessionSeed,
-};
+use crate::{Account, Ask, CallFault, ClientConfig, Location, MessageRef, RsaKeys, SessionFolder, SessionSeed};
 use bytes::Bytes;
 use std::sync::Arc;
 use std::time::Duration;
