@@ -161,6 +161,8 @@ async fn bring_up(account: Arc<Account>, id: SessionId, pool: Pool<Account>) {
                 pool.note(id, &fault);
                 tokio::time::sleep(Duration::from_secs(u64::from(seconds) + 1)).await;
             }
+            // As it was told before, or as whoever had it before was told. The pool knows.
+            Err(CallFault::Resting { until }) => tokio::time::sleep_until(until).await,
             Err(fault) => {
                 tracing::warn!(account = account.name(), %fault, "account is not up yet");
                 tokio::time::sleep(pause).await;

@@ -11,6 +11,8 @@ use crate::rig::{KIB, film};
 pub(crate) const DATA_CENTRES: [i32; 3] = [1, 2, 4];
 /// Calls of one account that a plan thinks of.
 const CALLS: u64 = 400;
+/// Makes other dice of a seed for who leaves, so that all else stays what it was without them.
+const LEAVERS: u64 = 1 << 63;
 /// Questions about messages that a plan thinks of.
 const QUESTIONS: u64 = 12;
 
@@ -40,6 +42,8 @@ pub(crate) struct Asked {
     pub(crate) film: usize,
     pub(crate) first: u64,
     pub(crate) last: u64,
+    /// The viewer leaves when so many bytes are here.
+    pub(crate) leaves_after: Option<u64>,
 }
 
 /// Something that happens once.
@@ -98,9 +102,10 @@ impl Plan {
         let films: Vec<_> = (0..viewers * 2)
             .map(|number| (dice.pick(&DATA_CENTRES), dice.between(64 * KIB, 500 * KIB) / 64 * 64 + number))
             .collect();
-        let viewers: Vec<Vec<Asked>> = (0..viewers)
+        let mut viewers: Vec<Vec<Asked>> = (0..viewers)
             .map(|viewer| (0..dice.between(2, 5)).map(|_| asked(&mut dice, &films, viewer)).collect())
             .collect();
+        leave(&mut Dice(StdRng::seed_from_u64(seed ^ LEAVERS)), &mut viewers);
         let bodies = viewers.iter().map(|asked| asked.len() as u64).sum();
         let rate = dice.pick(&[20, 50, 100, 200]);
         let mut rules: Vec<_> = accounts.iter().flat_map(|account| floods(&mut dice, account)).collect();
@@ -139,7 +144,17 @@ fn asked(dice: &mut Dice, films: &[(i32, u64)], viewer: u64) -> Asked {
     let film = usize::try_from(viewer * 2 + dice.between(0, 2)).unwrap();
     let size = films[film].1;
     let first = dice.between(0, size);
-    Asked { film, first, last: dice.between(first, size) }
+    Asked { film, first, last: dice.between(first, size), leaves_after: None }
+}
+
+/// Has a part of the viewers, in some storms, leave in the middle of a body.
+fn leave(dice: &mut Dice, viewers: &mut [Vec<Asked>]) {
+    let share = dice.pick(&[0, 100, 500]);
+    for asked in viewers.iter_mut().flatten() {
+        if dice.per_mille(share) {
+            asked.leaves_after = Some(dice.between(0, asked.last - asked.first + 1));
+        }
+    }
 }
 
 /// Few, as each takes a second and more.
