@@ -136,7 +136,8 @@ impl Datacentre {
         if !self.slots.is_free(ask.is_urgent()) {
             self.grow();
         }
-        self.slots.take(ask.is_urgent()).await.ok_or(CallFault::Timeout)
+        let slot = self.slots.take(ask.is_urgent()).await.ok_or(CallFault::Timeout)?;
+        Ok(slot.holding(ask.held()))
     }
 
     /// A call must wait: one connection more, if that may help.

@@ -7,6 +7,7 @@
 
 use crate::climb::Climb;
 use parking_lot::Mutex;
+use std::any::Any;
 use std::collections::VecDeque;
 use std::pin::pin;
 use std::sync::Arc;
@@ -43,6 +44,8 @@ struct Waiter {
 /// One call's place. Kept until the answer is there or never comes, whether or not anybody waits for it.
 pub(crate) struct Slot {
     slots: Arc<Slots>,
+    /// What the call was to hold for as long.
+    held: Option<Arc<dyn Any + Send + Sync>>,
 }
 
 /// How full the places are.
@@ -93,7 +96,7 @@ impl Slots {
         let ahead = !state.urgent.is_empty() || (!urgent && !state.others.is_empty());
         if state.taken < state.climb.level() && !ahead {
             state.taken += 1;
-            return Ok(Slot { slots: Arc::clone(self) });
+            return Ok(Slot { slots: Arc::clone(self), held: None });
         }
         let (give, given) = oneshot::channel();
         let id = state.next_waiter;
@@ -149,7 +152,7 @@ impl Slots {
             state.taken += 1;
             drop(state);
             // Whoever left meanwhile drops the slot, which hands it on.
-            let _ = waiter.give.send(Slot { slots: Arc::clone(self) });
+            let _ = waiter.give.send(Slot { slots: Arc::clone(self), held: None });
         }
     }
 }
@@ -169,6 +172,12 @@ impl Drop for Place {
 }
 
 impl Slot {
+    /// Keeps `held` as long as the slot.
+    pub(crate) fn holding(mut self, held: Option<Arc<dyn Any + Send + Sync>>) -> Self {
+        self.held = held;
+        self
+    }
+
     /// The call that was sent at `asked` was answered with so many bytes.
     pub(crate) fn answered(&self, asked: Instant, now: Instant, bytes: usize) {
         let took = now.saturating_duration_since(asked);

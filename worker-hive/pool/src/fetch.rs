@@ -113,7 +113,7 @@ impl<S: Source> Transfer<S> {
                 return Err(PoolFault::Changed);
             }
             let again = urgent || search.failures > 0;
-            let fault = match self.ask(session, &location, chunk, again, &mut front).await {
+            let fault = match self.ask(&lease, &location, chunk, again, &mut front).await {
                 Ok(bytes) if bytes.len() == chunk.expected(self.identity.size()) => {
                     self.pool.went_well();
                     self.retries.lock().earn();

@@ -5,7 +5,7 @@
 
 use crate::fetch::Transfer;
 use crate::locations::Freshness;
-use crate::places::Wish;
+use crate::places::{Lease, Wish};
 use crate::plan::Chunk;
 use crate::session::Session;
 use crate::source::Source;
@@ -18,7 +18,6 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until};
-use tracing::Instrument;
 
 /// However quick answers are, a second try before this gains nothing that a viewer sees.
 const LEAST: Duration = Duration::from_millis(100);
@@ -49,16 +48,18 @@ impl Front {
 }
 
 impl<S: Source> Transfer<S> {
-    /// Asks for a chunk, twice if need be.
+    /// Asks for a chunk, twice if need be. A question that was put can't be taken back: until it is answered its stream has a place with
+    /// the session, whoever still wants to know.
     pub(crate) async fn ask(
         &self,
-        session: &Arc<Session<S>>,
+        lease: &Arc<Lease<S>>,
         location: &Location,
         chunk: Chunk,
         urgent: bool,
         front: &mut Front,
     ) -> Result<Bytes, CallFault> {
-        let (ask, began) = (Ask::new(urgent), Instant::now());
+        let session = lease.session();
+        let (ask, began) = (Ask::new(urgent).holding(lease.clone()), Instant::now());
         let mut first = pin!(session.get_chunk(location, chunk.offset, chunk.limit, &ask));
         if front.hedged {
             return first.await;
@@ -107,9 +108,8 @@ impl<S: Source> Transfer<S> {
         if found.identity != self.identity {
             return None;
         }
-        // A question that was put can't be taken back: until it is answered it is a stream of that session, whoever still wants to know.
-        let asked = async move { lease.session().get_chunk(&found, chunk.offset, chunk.limit, &Ask::new(true)).await };
-        tokio::spawn(asked.in_current_span()).await.ok()
+        let ask = Ask::new(true).holding(lease.clone());
+        Some(lease.session().get_chunk(&found, chunk.offset, chunk.limit, &ask).await)
     }
 
     fn pay_hedge(&self) -> Option<()> {
