@@ -10,7 +10,7 @@
 //!
 //! From the inside out: `geometry`, `bits`, `format`, `evict` and `claims` are pure. `disk` makes every disk call, `store`
 //! names files. `version` is one media version, `keeper` the room on disk, `open` the open files, `fill` and `run` fetch, `reader` and `direct`
-//! deliver, `cache` is the face.
+//! deliver, `validate` asks which version is the present one, `cache` is the face.
 
 mod bits;
 mod buffers;
@@ -31,6 +31,7 @@ mod shared;
 mod stats;
 mod status;
 mod store;
+mod validate;
 mod version;
 
 pub use cache::{Cache, Media, Purge, Purged};
