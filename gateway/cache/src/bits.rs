@@ -30,6 +30,16 @@ impl Bits {
         was
     }
 
+    /// The first set bit at or behind `from`.
+    pub(crate) fn next(&self, from: u32) -> Option<u32> {
+        let first = from as usize / 64;
+        let masked =
+            |(at, word): (usize, &u64)| (at, if at == first { word & (u64::MAX << (from % 64)) } else { *word });
+        let words = self.words.iter().enumerate().skip(first).map(masked);
+        let (at, word) = words.into_iter().find(|(_, word)| *word != 0)?;
+        u32::try_from(at * 64).ok().map(|at| at + word.trailing_zeros())
+    }
+
     /// True if all bits of the range are set. A word at a time: a long range is planned under a lock.
     pub(crate) fn all(&self, range: Range<u32>) -> bool {
         let mut at = range.start;
@@ -49,6 +59,17 @@ impl Bits {
 #[cfg(test)]
 mod tests {
     use super::Bits;
+
+    #[test]
+    fn next_agrees_with_a_look_at_each_bit() {
+        let mut bits = Bits::new(300);
+        for at in [0, 5, 63, 64, 200, 255, 256] {
+            bits.put(at, true);
+        }
+        for from in 0..400 {
+            assert_eq!(bits.next(from), (from..300).find(|&at| bits.get(at)), "from {from}");
+        }
+    }
 
     #[test]
     fn all_agrees_with_a_look_at_each_bit() {

@@ -3,18 +3,18 @@
 use crate::config::CacheConfig;
 use crate::disk::Disk;
 use crate::reader::Reader;
-use crate::shared::{Entry, Map, Shared};
+use crate::shared::{Entry, Shared};
 use crate::stats::CacheStats;
 use crate::status::OpenError;
 use crate::store::Store;
-use crate::version::{Doom, Seed, Version};
+use crate::version::{Seed, Version};
 use slice::{ByteRange, MediaId, MediaMeta, OriginError, SliceOrigin};
 use std::sync::Arc;
 
 /// A slice cache in one folder. Clones share it.
 #[derive(Clone)]
 pub struct Cache {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
 }
 
 /// A media at one version: what is read through it is that version's bytes or an error.
@@ -23,25 +23,6 @@ pub struct Media {
     shared: Arc<Shared>,
     meta: Arc<MediaMeta>,
     version: Arc<Version>,
-}
-
-/// What a purge takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Purge {
-    /// One media.
-    Media(MediaId),
-    /// Everything.
-    All,
-}
-
-/// What a purge took.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Purged {
-    /// Media that had bytes on disk or under way.
-    pub media: u64,
-    /// Their slices on disk.
-    pub slices: u64,
 }
 
 impl Cache {
@@ -68,14 +49,17 @@ impl Cache {
                 geometry: found.geometry,
                 incarnation: found.incarnation,
                 made: true,
+                last_read: found.last_read,
             };
             let version = Version::new(seed, shared.config.pace(), shared.counters.clone());
             let queue: Vec<u32> =
                 version.with(|claims, _| found.present.into_iter().filter(|&slice| claims.restore(slice)).collect());
             shared.keeper.insert(&version, &queue);
             // Not fresh: the origin is asked before the first byte is served.
+            let mut map = shared.map.lock();
+            map.index(media, &meta);
             let entry = Entry { meta: Some(meta), version: Some(version), ..Entry::default() };
-            shared.map.lock().entries.insert(media, entry);
+            map.entries.insert(media, entry);
         }
         shared.counters.media.set(shared.map.lock().entries.len() as u64);
         shared.make_room();
@@ -90,41 +74,6 @@ impl Cache {
     pub async fn media(&self, id: MediaId) -> Result<Media, OriginError> {
         let (meta, version) = self.shared.validated(id).await?;
         Ok(Media { shared: self.shared.clone(), meta, version })
-    }
-
-    /// Forgets media and their bytes, at once for new readers. Running readers keep what is on disk and get what is not
-    /// straight from the origin. Returns when the files are deleted.
-    pub async fn purge(&self, what: Purge) -> Purged {
-        let mut taken: Vec<Arc<Version>> = Vec::new();
-        {
-            let mut map = self.shared.map.lock();
-            let Map { entries, .. } = &mut *map;
-            let mut take = |entry: &mut Entry| {
-                taken.extend(entry.version.take());
-                entry.fresh_until = None;
-            };
-            match what {
-                Purge::Media(id) => entries.get_mut(&id).into_iter().for_each(&mut take),
-                Purge::All => entries.values_mut().for_each(&mut take),
-            }
-            entries.retain(|_, entry| entry.version.is_some() || entry.asking.is_some() || entry.fresh_until.is_some());
-            self.shared.counters.media.set(entries.len() as u64);
-        }
-        let mut purged = Purged::default();
-        for version in &taken {
-            let (slices, bytes) = version.with(|claims, _| (u64::from(claims.on_disk()), claims.charge()));
-            if version.doom(Doom::Dropped) {
-                purged.media += u64::from(bytes > 0);
-                purged.slices += slices;
-                self.shared.counters.purged.add(1);
-                self.shared.keeper.retire(version);
-            }
-        }
-        let deleted = self.shared.blocking(move |shared| taken.iter().for_each(|version| shared.delete(version)));
-        if deleted.await.is_err() {
-            tracing::warn!("a purge was cut off before its files were deleted");
-        }
-        purged
     }
 
     /// Counters and gauges as they stand.

@@ -121,6 +121,11 @@ impl<H: Clone> Claims<H> {
         self.charge == 0 && self.runs.is_empty() && self.readers.is_empty() && self.busy.is_empty()
     }
 
+    /// Readers registered.
+    pub(crate) fn readers(&self) -> usize {
+        self.readers.len()
+    }
+
     /// A slice found on disk at the start. True if it needs an entry in the eviction queue.
     pub(crate) fn restore(&mut self, slice: u32) -> bool {
         if slice >= self.geometry.slices() || self.present.put(slice, true) {
@@ -238,6 +243,20 @@ impl<H: Clone> Claims<H> {
         let next = at + 1;
         let due = next < end && self.present.get(next) && !self.verified.get(next) && self.busy.insert(next);
         due.then_some(next)
+    }
+
+    /// The first present slice from `from` on that nobody is at, busy from now on: the caller checks it and reports with
+    /// `verified`. Those passed over are counted.
+    pub(crate) fn begin_check(&mut self, from: u32, passed: &mut u64) -> Option<u32> {
+        let mut at = from;
+        loop {
+            let slice = self.present.next(at)?;
+            if !self.pins.contains_key(&slice) && self.busy.insert(slice) {
+                return Some(slice);
+            }
+            *passed += 1;
+            at = slice + 1;
+        }
     }
 
     /// Claims a stretch that `step` or `ahead` named. `at` is the slice whose bytes come first.

@@ -22,6 +22,10 @@ pub struct CacheConfig {
     pub max_size: u64,
     /// Bytes that the file system keeps free (1 GiB); 0 doesn't ask.
     pub min_free: u64,
+    /// A media that nobody reads for so long is dropped, if [`crate::Cache::tend`] is called (never). At least a second.
+    pub inactive: Option<Duration>,
+    /// Bytes a second that [`crate::Cache::tend`] checks against their checksums (4 MiB); 0 for none.
+    pub scrub_rate: u64,
     /// How long metadata is trusted before the origin is asked again (60 s).
     pub meta_ttl: Duration,
     /// Most bytes of a piece that a reader yields (64 KiB).
@@ -49,6 +53,8 @@ impl CacheConfig {
             slice_size: 1024 * 1024,
             max_size: 10 * 1024 * MIB,
             min_free: 1024 * MIB,
+            inactive: None,
+            scrub_rate: 4 * MIB,
             meta_ttl: Duration::from_secs(60),
             piece: 64 * 1024,
             first_run: 4,
@@ -70,6 +76,7 @@ impl CacheConfig {
             (self.first_run >= 1, "first_run must be at least 1"),
             (self.max_run >= self.first_run, "max_run must be at least first_run"),
             (self.meta_ttl <= Duration::from_secs(366 * 86_400), "meta_ttl must be at most a year"),
+            (self.inactive.is_none_or(|inactive| inactive.as_secs() >= 1), "inactive must be at least a second"),
             (self.max_open >= 1, "max_open must be at least 1"),
         ];
         rules.into_iter().find(|(good, _)| !good).map_or(Ok(()), |(_, rule)| Err(OpenError::Setting(rule)))
@@ -94,6 +101,7 @@ impl fmt::Debug for CacheConfig {
             .field("slice_size", &self.slice_size)
             .field("max_size", &self.max_size)
             .field("min_free", &self.min_free)
+            .field("inactive", &self.inactive)
             .field("meta_ttl", &self.meta_ttl)
             .finish_non_exhaustive()
     }

@@ -112,6 +112,11 @@ impl Disk {
         Ok(bytes)
     }
 
+    /// When the file was last written to or touched, in Unix seconds.
+    pub(crate) fn touched(&self, path: &Path) -> io::Result<u64> {
+        Ok(u64::try_from(std::fs::metadata(path)?.mtime()).unwrap_or_default())
+    }
+
     pub(crate) fn write_data(&self, file: &File, bytes: &[u8], at: u64) -> io::Result<()> {
         self.write(DiskOp::WriteData, file, bytes, at)
     }
@@ -166,6 +171,12 @@ impl Disk {
     pub(crate) fn will_need(&self, file: &File, at: u64, len: u64) {
         // A hint: what it fails to load is loaded by the read that follows.
         let _ = rustix::fs::fadvise(file, at, std::num::NonZeroU64::new(len), rustix::fs::Advice::WillNeed);
+    }
+
+    /// Tells the kernel that it need not keep these bytes in memory.
+    pub(crate) fn wont_need(&self, file: &File, at: u64, len: u64) {
+        // A hint: what stays in memory costs memory.
+        let _ = rustix::fs::fadvise(file, at, std::num::NonZeroU64::new(len), rustix::fs::Advice::DontNeed);
     }
 
     /// Gives the bytes' blocks back to the file system; the file keeps its length.

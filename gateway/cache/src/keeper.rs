@@ -38,8 +38,7 @@ impl Keeper {
     pub(crate) fn new(max_size: u64, min_free: u64) -> Self {
         let queue = Queue { sieve: Sieve::new(), slots: Vec::new(), free: Vec::new(), stale: 0 };
         let keeper = Self { queue: Mutex::new(queue), max_size, min_free, written: Count::default() };
-        // The first look is due at once.
-        keeper.written.set(FREE_CHECK);
+        keeper.look_at_space();
         keeper
     }
 
@@ -77,6 +76,11 @@ impl Keeper {
         if queue.stale > 1024 && queue.stale > queue.sieve.len() / 2 {
             queue.sweep();
         }
+    }
+
+    /// The next `make_room` looks at the free space, however little was written since the last look.
+    pub(crate) fn look_at_space(&self) {
+        self.written.set(FREE_CHECK);
     }
 
     /// Books written bytes. True if `make_room` has something to do, or to look at.

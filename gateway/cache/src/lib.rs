@@ -9,7 +9,7 @@
 //! a read that the origin could serve.
 //!
 //! From the inside out: `geometry`, `bits`, `format`, `evict` and `claims` are pure. `disk` makes every disk call, `store`
-//! names files. `version` is one media version, `keeper` the room on disk, `open` the open files, `fill` and `run` fetch, `reader` and `direct`
+//! names files. `map` knows the media, `scope` says which of them, `purge`, `list`, `verify` and `tend` walk over them. `version` is one media version, `keeper` the room on disk, `open` the open files, `fill` and `run` fetch, `reader` and `direct`
 //! deliver, `validate` asks which version is the present one, `cache` is the face.
 
 mod bits;
@@ -24,19 +24,29 @@ mod fill;
 mod format;
 mod geometry;
 mod keeper;
+mod list;
+mod map;
 mod open;
+mod purge;
 mod reader;
 mod run;
+mod scope;
 mod shared;
 mod stats;
 mod status;
 mod store;
+mod tend;
 mod validate;
+mod verify;
 mod version;
 
-pub use cache::{Cache, Media, Purge, Purged};
+pub use cache::{Cache, Media};
 pub use config::CacheConfig;
 pub use disk::{DiskFault, DiskHook, DiskOp};
+pub use list::Listed;
+pub use purge::{Purged, Running};
 pub use reader::Reader;
+pub use scope::{PathPrefix, PrefixError, Scope};
 pub use stats::CacheStats;
 pub use status::{CacheStatus, OpenError, ReadError};
+pub use verify::Verified;

@@ -79,6 +79,7 @@ impl Reader {
             CacheStatus::Bypass => &counters.bypasses,
         };
         counter.add(1);
+        shared.stamp(&version);
         Self {
             shared,
             version,
@@ -112,7 +113,12 @@ impl Reader {
     /// # Errors
     /// [`ReadError`]. The range is then not whole, and never will be by this reader: asked again, it says the same.
     pub async fn next(&mut self) -> Result<Option<Bytes>, ReadError> {
-        let next = self.advance().await;
+        if self.pos == self.end {
+            self.leave();
+            return Ok(None);
+        }
+        let version = self.version.clone();
+        let next = version.unless_withdrawn(self.advance()).await;
         if let Err(error) = next {
             self.source = Source::Failed(error);
             self.leave();
@@ -262,23 +268,7 @@ impl Reader {
     /// Checks a slice against its checksum. In a task: the reader may leave, others wait for the outcome.
     fn verify(&self, slice: u32) {
         let (version, files) = (self.version.clone(), self.files.clone());
-        self.shared.blocking(move |shared| {
-            let geometry = version.geometry;
-            let intact = files.map_or_else(|| shared.files(&version, false), Ok).and_then(|files| {
-                let intact = shared.store.is_intact(&files, geometry, slice).inspect_err(|e| shared.disk_error(e));
-                if !matches!(intact, Ok(true)) {
-                    // It is fetched again, or at least not trusted again.
-                    shared.store.erase(&files, slice).unwrap_or_else(|error| shared.disk_error(&error));
-                }
-                intact
-            });
-            if matches!(intact, Ok(false)) {
-                shared.counters.checksum_failures.add(1);
-                tracing::warn!(media = %version.media, slice, "a cached slice failed its checksum and is fetched again");
-            }
-            version.with(|claims, _| claims.verified(slice, intact.unwrap_or(false)));
-            version.settled.notify_waiters();
-        });
+        self.shared.blocking(move |shared| shared.check(&version, files, slice));
     }
 
     /// What the end of a fill means for a reader that still needs bytes of it.
@@ -383,6 +373,7 @@ impl Reader {
 
     fn leave(&mut self) {
         if let Some(id) = self.id.take() {
+            self.shared.stamp(&self.version);
             let litter = self.version.with(|claims, _| {
                 claims.leave(id);
                 claims.take_litter()

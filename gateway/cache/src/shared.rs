@@ -4,15 +4,17 @@ use crate::buffers::Buffers;
 use crate::config::CacheConfig;
 use crate::geometry::Geometry;
 use crate::keeper::Keeper;
+use crate::map::Map;
 use crate::open::OpenFiles;
 use crate::stats::Counters;
 use crate::store::{Files, Store};
+use crate::tend::Tending;
 use crate::version::{Doom, Seed, Version};
 use parking_lot::Mutex;
 use slice::{MediaId, MediaMeta, OriginError, SliceOrigin};
-use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -32,13 +34,6 @@ pub(crate) struct Entry {
     pub(crate) asking: Option<watch::Receiver<Option<Described>>>,
 }
 
-#[derive(Default)]
-pub(crate) struct Map {
-    pub(crate) entries: HashMap<MediaId, Entry>,
-    /// Entries at which forgotten ones are looked for next.
-    pub(crate) sweep_at: usize,
-}
-
 /// Lock order: map, then eviction queue, then a version's state; the others are taken alone. None is held across an await.
 pub(crate) struct Shared {
     pub(crate) config: CacheConfig,
@@ -49,6 +44,10 @@ pub(crate) struct Shared {
     pub(crate) buffers: Arc<Buffers>,
     pub(crate) map: Mutex<Map>,
     pub(crate) open: OpenFiles,
+    /// Unix seconds as they were last told, 0 before.
+    pub(crate) now: AtomicU64,
+    /// What the next `tend` goes on with.
+    pub(crate) tending: Mutex<Tending>,
     /// Tasks at work.
     working: Arc<watch::Sender<usize>>,
 }
@@ -70,6 +69,8 @@ impl Shared {
             counters: Arc::default(),
             map: Mutex::default(),
             open: OpenFiles::new(config.max_open),
+            now: AtomicU64::new(0),
+            tending: Mutex::default(),
             working: Arc::new(watch::Sender::new(0)),
             config,
             store,
@@ -107,7 +108,8 @@ impl Shared {
     pub(crate) fn fresh_version(&self, media: MediaId, meta: &Arc<MediaMeta>) -> Option<Arc<Version>> {
         let geometry = Geometry::new(meta.size, self.config.slice_size)?;
         let incarnation = self.store.fresh_incarnation();
-        let seed = Seed { media, meta: meta.clone(), geometry, incarnation, made: false };
+        let last_read = self.now.load(Ordering::Relaxed);
+        let seed = Seed { media, meta: meta.clone(), geometry, incarnation, made: false, last_read };
         Some(Version::new(seed, self.config.pace(), self.counters.clone()))
     }
 
@@ -128,11 +130,13 @@ impl Shared {
 
     /// Takes a version out of the map, if it is still there. Its files are deleted by `discard`.
     pub(crate) fn forget(&self, version: &Arc<Version>, doom: Doom) {
-        if let Some(entry) = self.map.lock().entries.get_mut(&version.media)
+        let mut map = self.map.lock();
+        if let Some(entry) = map.entries.get_mut(&version.media)
             && entry.version.as_ref().is_some_and(|current| Arc::ptr_eq(current, version))
         {
             entry.version = None;
             entry.fresh_until = entry.fresh_until.filter(|_| doom == Doom::Dropped);
+            map.depart(version);
         }
     }
 
@@ -162,11 +166,9 @@ impl Shared {
         self.delete(version);
     }
 
-    /// Deletes a doomed version's files. Blocks.
-    pub(crate) fn delete(&self, version: &Version) {
-        if let Err(error) = version.delete(&self.store) {
-            self.disk_error(&error);
-        }
+    /// Deletes a doomed version's files. False if the disk doesn't let it. Blocks.
+    pub(crate) fn delete(&self, version: &Version) -> bool {
+        version.delete(&self.store).inspect_err(|error| self.disk_error(error)).is_ok()
     }
 
     /// Clears the slices that `Claims::take_litter` named. In a task, where there is a runtime.

@@ -47,6 +47,10 @@ counters! {
     purged,
     /// Slices evicted for room.
     evicted,
+    /// Slices dropped because nobody had read their media for `inactive`.
+    expired,
+    /// Bytes read by the scrub.
+    scrubbed,
     /// Slices whose bytes didn't match their checksum; they were fetched again.
     checksum_failures,
     /// Sidecars found unusable at the start.

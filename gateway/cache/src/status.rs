@@ -38,6 +38,9 @@ pub enum ReadError {
     /// The media is at another version now; the old one is dropped. The response must break off.
     #[error("the media changed while it was read")]
     Changed,
+    /// The version was purged with [`crate::Running::Cut`]. The response must break off.
+    #[error("the media was withdrawn while it was read")]
+    Withdrawn,
     /// The origin failed, for this reader's own try too.
     #[error(transparent)]
     Origin(OriginError),

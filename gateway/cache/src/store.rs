@@ -30,6 +30,8 @@ pub(crate) struct Found {
     pub(crate) incarnation: u64,
     pub(crate) geometry: Geometry,
     pub(crate) present: Vec<u32>,
+    /// Unix seconds.
+    pub(crate) last_read: u64,
 }
 
 /// What a start found.
@@ -146,7 +148,8 @@ impl Store {
                 from = slice + 1;
             }
         }
-        Some(Found { media: header.media, meta: header.meta, incarnation, geometry, present })
+        let last_read = self.disk.touched(sidecar).unwrap_or_default();
+        Some(Found { media: header.media, meta: header.meta, incarnation, geometry, present, last_read })
     }
 
     /// A number that no file found at the start has, and that was not given out since. Deleted files may have had it
@@ -247,6 +250,16 @@ impl Store {
     pub(crate) fn read(&self, files: &Files, into: &mut [u8], at: u64, ahead: u64) -> io::Result<()> {
         self.disk.will_need(&files.data, at, ahead.saturating_sub(at));
         self.disk.read(&files.data, into, at)
+    }
+
+    /// Whether a slice's first byte is in memory.
+    pub(crate) fn is_ready(&self, files: &Files, geometry: Geometry, slice: u32) -> bool {
+        matches!(self.disk.read_ready(&files.data, &mut [0], geometry.start(slice)), Ready::Bytes(_))
+    }
+
+    /// Has the kernel forget a slice's bytes.
+    pub(crate) fn wont_need(&self, files: &Files, geometry: Geometry, slice: u32) {
+        self.disk.wont_need(&files.data, geometry.start(slice), geometry.len(slice) as u64);
     }
 
     pub(crate) fn free_space(&self) -> io::Result<u64> {

@@ -1,6 +1,7 @@
 //! Which version of a media is the present one: what the map knows of it, and the questions to the origin.
 
-use crate::shared::{Described, Entry, Map, Pinned, Shared};
+use crate::map::Map;
+use crate::shared::{Described, Entry, Pinned, Shared};
 use crate::version::{Doom, Version};
 use slice::{MediaId, MediaMeta, OriginError};
 use std::sync::Arc;
@@ -47,7 +48,7 @@ impl Shared {
     fn entry<'a>(self: &Arc<Self>, map: &'a mut Map, id: MediaId) -> &'a mut Entry {
         if map.entries.len() >= map.sweep_at.max(SWEEP_FROM) {
             let now = Instant::now();
-            let useless = map.entries.extract_if(|_, entry| {
+            let useless = map.entries.extract_if(.., |_, entry| {
                 let fresh = entry.fresh_until.is_some_and(|until| until > now);
                 let used = |it: &Arc<Version>| Arc::strong_count(it) > 1 || !it.is_idle_and_empty();
                 entry.asking.is_none() && !fresh && !entry.version.as_ref().is_some_and(used)
@@ -87,6 +88,12 @@ impl Shared {
             };
             if settled.1.is_err() && entry.version.is_none() {
                 map.entries.remove(&id);
+            }
+            if let Some(old) = &settled.0 {
+                map.depart(old);
+            }
+            if let Ok((meta, _)) = &settled.1 {
+                map.index(id, meta);
             }
             self.counters.media.set(map.entries.len() as u64);
             settled

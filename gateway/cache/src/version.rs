@@ -4,11 +4,12 @@ use crate::claims::{Claims, Pace};
 use crate::fill::Fill;
 use crate::geometry::Geometry;
 use crate::stats::Counters;
+use crate::status::ReadError;
 use crate::store::{Files, Store};
 use parking_lot::Mutex;
 use slice::{MediaId, MediaMeta};
 use std::io;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use tokio::sync::Notify;
 
@@ -52,6 +53,10 @@ pub(crate) struct Version {
     pub(crate) alarms: AtomicU64,
     /// When its files were last asked for, among all versions.
     pub(crate) used: AtomicU64,
+    /// When somebody last began or ended a read, in Unix seconds; 0 if nobody has told the time since.
+    pub(crate) last_read: AtomicU64,
+    withdrawn: AtomicBool,
+    withdrawal: Notify,
 }
 
 /// What a version starts from.
@@ -62,11 +67,13 @@ pub(crate) struct Seed {
     pub(crate) incarnation: u64,
     /// Its files exist.
     pub(crate) made: bool,
+    /// See [`Version::last_read`].
+    pub(crate) last_read: u64,
 }
 
 impl Version {
     pub(crate) fn new(seed: Seed, pace: Pace, counters: Arc<Counters>) -> Arc<Self> {
-        let Seed { media, meta, geometry, incarnation, made } = seed;
+        let Seed { media, meta, geometry, incarnation, made, last_read } = seed;
         Arc::new(Self {
             media,
             meta,
@@ -79,6 +86,9 @@ impl Version {
             slot: OnceLock::new(),
             alarms: AtomicU64::new(0),
             used: AtomicU64::new(0),
+            last_read: AtomicU64::new(last_read),
+            withdrawn: AtomicBool::new(false),
+            withdrawal: Notify::new(),
         })
     }
 
@@ -106,6 +116,33 @@ impl Version {
         self.counters.bytes_held.sub(state.claims.charge());
         self.counters.slices.sub(u64::from(state.claims.on_disk()));
         true
+    }
+
+    /// Ends all reads of a doomed version, those that wait for something too.
+    pub(crate) fn withdraw(&self) {
+        self.withdrawn.store(true, Ordering::SeqCst);
+        self.withdrawal.notify_waiters();
+    }
+
+    pub(crate) fn is_withdrawn(&self) -> bool {
+        self.withdrawn.load(Ordering::SeqCst)
+    }
+
+    /// What `work` comes to, unless the version is withdrawn before: then `work` is dropped where it stands.
+    pub(crate) async fn unless_withdrawn<T>(
+        &self,
+        work: impl Future<Output = Result<T, ReadError>>,
+    ) -> Result<T, ReadError> {
+        // Made before the look: it is woken by a withdrawal from here on.
+        let withdrawal = self.withdrawal.notified();
+        if self.is_withdrawn() {
+            return Err(ReadError::Withdrawn);
+        }
+        tokio::select! {
+            biased;
+            done = work => if self.is_withdrawn() { Err(ReadError::Withdrawn) } else { done },
+            () = withdrawal => Err(ReadError::Withdrawn),
+        }
     }
 
     /// No bytes, no fills, no readers.

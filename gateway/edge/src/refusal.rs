@@ -100,7 +100,8 @@ impl From<ReadError> for Refusal {
     /// Before the first byte: what breaks a body later is no refusal any more.
     fn from(error: ReadError) -> Self {
         Self::Origin(match error {
-            ReadError::Changed => OriginError::Changed,
+            // Withdrawn: whoever looks it up again learns what stands now.
+            ReadError::Changed | ReadError::Withdrawn => OriginError::Changed,
             ReadError::Origin(error) => error,
         })
     }

@@ -1,7 +1,7 @@
 //! Everything at once: a cache far too small for its readers, failing transfers, leavers, purges, restarts.
 
 use crate::support::{FakeOrigin, Fault, Film, SLICE, check_to, config, disk_usage, open, range, worlds};
-use cache::{Cache, Purge, ReadError};
+use cache::{Cache, ReadError, Running, Scope};
 use futures_util::FutureExt;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -86,7 +86,7 @@ async fn play(seed: u64) {
             origin.fail_next(fault);
             tokio::task::yield_now().await;
             if rng.random_bool(0.4) {
-                cache.purge(Purge::Media(film_id(rng.random_range(0..FILMS)))).await;
+                cache.purge(&Scope::Media(film_id(rng.random_range(0..FILMS))), Running::Finish).await;
             }
         }
         while let Some(done) = viewers.join_next().await {

@@ -1,7 +1,7 @@
 //! `kill -9`, simulated at every kind of disk call and done for real: no wrong byte after it, nothing lost that was whole.
 
 use crate::support::{FILM, FakeOrigin, Film, SLICE, config, fetch, open, range, worlds};
-use cache::{DiskFault, DiskHook, DiskOp, Purge};
+use cache::{DiskFault, DiskHook, DiskOp, Running, Scope};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use std::io::{BufRead, BufReader};
@@ -120,7 +120,7 @@ async fn play_churn(seed: u64) {
         let start = rng.random_range(0..16) * SLICE;
         fetch(&cache, &origin, range(start, start + 4 * SLICE)).await;
         if rng.random_bool(0.2) {
-            cache.purge(Purge::All).await;
+            cache.purge(&Scope::All, Running::Finish).await;
         }
     }
     cache.idle().await;

@@ -1,7 +1,7 @@
 //! Open files: few, whatever the cache holds, and none that somebody would have to wait for in vain.
 
 use crate::support::{FILM, FakeOrigin, Film, SLICE, check, config, fetch, open, range};
-use cache::{Cache, DiskFault, DiskHook, DiskOp, Purge};
+use cache::{Cache, DiskFault, DiskHook, DiskOp, Running, Scope};
 use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use slice::MediaId;
@@ -64,7 +64,7 @@ async fn deleted_versions_do_not_count_as_open() {
     for _ in 0..20 {
         fetch(&cache, &origin, range(0, SLICE)).await;
         cache.idle().await;
-        cache.purge(Purge::Media(FILM)).await;
+        cache.purge(&Scope::Media(FILM), Running::Finish).await;
     }
     watch(&cache, &origin, 1).await;
     watch(&cache, &origin, 2).await;

@@ -1,7 +1,7 @@
 //! What stays: restarts, damage on disk, new versions, purges, metadata.
 
 use crate::support::{FILM, FakeOrigin, Film, SLICE, check, config, disk_usage, fetch, files, open, range};
-use cache::{Cache, CacheStatus, OpenError, Purge};
+use cache::{Cache, CacheStatus, OpenError, Running, Scope};
 use slice::{MediaId, OriginError};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
@@ -213,7 +213,7 @@ async fn a_purge_while_reading_leaves_right_bytes_and_no_files() {
     let media = cache.media(FILM).await.unwrap();
     let (mut midway, planned) = (media.read(range(0, 16 * SLICE)), media.read(range(0, 16 * SLICE)));
     let got = midway.next().await.unwrap().unwrap().len() as u64;
-    let purged = cache.purge(Purge::Media(FILM)).await;
+    let purged = cache.purge(&Scope::Media(FILM), Running::Finish).await;
     assert_eq!((purged.media, purged.slices), (1, 8));
     assert_eq!((cache.stats().slices, files(folder.path(), "data").len()), (3, 1));
     check(midway, film, range(got, 16 * SLICE)).await.unwrap();
@@ -222,7 +222,7 @@ async fn a_purge_while_reading_leaves_right_bytes_and_no_files() {
     assert_eq!(status(&cache, 0, SLICE).await, CacheStatus::Miss);
     fetch(&cache, &origin, range(0, 16 * SLICE)).await;
     cache.idle().await;
-    let purged = cache.purge(Purge::All).await;
+    let purged = cache.purge(&Scope::All, Running::Finish).await;
     assert_eq!((purged.media, purged.slices), (2, 19));
     assert_eq!((cache.stats().slices, cache.stats().bytes_held, cache.stats().media), (0, 0, 0));
     assert!(files(folder.path(), "data").is_empty() && files(folder.path(), "meta").is_empty());
@@ -237,7 +237,7 @@ async fn a_purge_during_a_fill_ends_in_right_bytes() {
     let mut reader = cache.media(FILM).await.unwrap().read(wanted);
     gate.add_permits(1);
     let got = reader.next().await.unwrap().unwrap().len() as u64;
-    cache.purge(Purge::All).await;
+    cache.purge(&Scope::All, Running::Finish).await;
     gate.add_permits(1_000);
     check(reader, origin.film(FILM), range(got, 4 * SLICE)).await.unwrap();
     cache.idle().await;

@@ -13,4 +13,6 @@ mod fills;
 #[cfg(test)]
 mod keeping;
 #[cfg(test)]
+mod purges;
+#[cfg(test)]
 mod support;

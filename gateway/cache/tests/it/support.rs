@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use cache::{Cache, CacheConfig, ReadError, Reader};
-use slice::{ByteRange, ETag, MediaId, MediaMeta, Opened, OriginError, SliceOrigin};
+use slice::{ByteRange, ETag, MediaId, MediaMeta, Opened, OriginError, SliceOrigin, Spans};
 use std::collections::{HashMap, VecDeque};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -43,6 +43,7 @@ pub(crate) struct Log {
 
 pub(crate) struct FakeOrigin {
     films: Mutex<HashMap<MediaId, Film>>,
+    spans: Mutex<HashMap<MediaId, Spans>>,
     faults: Mutex<VecDeque<Fault>>,
     describe_faults: Mutex<VecDeque<OriginError>>,
     /// A permit lets one chunk out; by the first byte of the transfer.
@@ -74,6 +75,7 @@ impl FakeOrigin {
         let films = HashMap::from([(FILM, Film { size, seed: 1 })]);
         Arc::new(Self {
             films: Mutex::new(films),
+            spans: Mutex::default(),
             faults: Mutex::default(),
             describe_faults: Mutex::default(),
             gates: Mutex::default(),
@@ -84,6 +86,11 @@ impl FakeOrigin {
 
     pub(crate) fn put(&self, id: MediaId, film: Film) {
         self.films.lock().unwrap().insert(id, film);
+    }
+
+    /// Says where a virtual file's parts lie.
+    pub(crate) fn span(&self, id: MediaId, spans: Spans) {
+        self.spans.lock().unwrap().insert(id, spans);
     }
 
     pub(crate) fn remove(&self, id: MediaId) {
@@ -162,7 +169,9 @@ impl SliceOrigin for Origin {
         if let Some(error) = self.0.describe_faults.lock().unwrap().pop_front() {
             return Err(error);
         }
-        self.0.films.lock().unwrap().get(&media).map(|film| meta(*film)).ok_or(OriginError::NotFound)
+        let spans = self.0.spans.lock().unwrap().get(&media).cloned();
+        let films = self.0.films.lock().unwrap();
+        films.get(&media).map(|film| MediaMeta { spans, ..meta(*film) }).ok_or(OriginError::NotFound)
     }
 
     async fn open(&self, media: MediaId, etag: &ETag, range: ByteRange) -> Result<Opened, OriginError> {
