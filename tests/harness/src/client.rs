@@ -59,17 +59,8 @@ impl Client {
         tokio::time::timeout(PATIENCE, async {
             #[expect(clippy::disallowed_methods, reason = "that an answer took its time is a thing to test")]
             let started = std::time::Instant::now();
-            let (status, headers, mut incoming) = self.open_from(from, method, target, headers).await?;
-            let mut answer = Answer { status, headers, body: Vec::new(), broken: None, took: Duration::ZERO };
-            while let Some(frame) = incoming.frame().await {
-                match frame {
-                    Ok(frame) => answer.body.extend(frame.into_data().unwrap_or_default()),
-                    Err(error) => {
-                        answer.broken = Some(error.to_string());
-                        break;
-                    }
-                }
-            }
+            let (status, headers, incoming) = self.open_from(from, method, target, headers).await?;
+            let mut answer = Answer::begun(status, headers).finish(incoming).await?;
             answer.took = started.elapsed();
             Ok(answer)
         })
@@ -147,6 +138,25 @@ impl Client {
 }
 
 impl Answer {
+    /// An answer of which only the head has come.
+    pub(crate) fn begun(status: StatusCode, headers: HeaderMap) -> Self {
+        Self { status, headers, body: Vec::new(), broken: None, took: Duration::ZERO }
+    }
+
+    /// Reads the body to its end, good or bad.
+    pub(crate) async fn finish(mut self, mut body: Incoming) -> Result<Self, Failure> {
+        let read = async {
+            while let Some(frame) = body.frame().await {
+                self.body.extend(frame?.into_data().unwrap_or_default());
+            }
+            Ok::<(), hyper::Error>(())
+        };
+        if let Err(error) = tokio::time::timeout(PATIENCE, read).await? {
+            self.broken = Some(error.to_string());
+        }
+        Ok(self)
+    }
+
     /// A header's text.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {

@@ -31,6 +31,10 @@ fn expect(stack: &Stack, answer: &Answer, words: &[&str]) -> Result<(), Failure>
         ["status", _] => wrong(format!("{} {:?}", answer.status, String::from_utf8_lossy(&answer.body))),
         ["cache", status] if answer.header("x-cache-status") == Some(status) => Ok(()),
         ["cache", _] => wrong(format!("{:?}", answer.header("x-cache-status"))),
+        ["only-header", name, value] => {
+            let lines: Vec<_> = answer.headers.get_all(*name).iter().collect();
+            if lines == [value] { Ok(()) } else { wrong(format!("{lines:?}")) }
+        }
         ["header", name, value] if answer.header(name) == Some(value) => Ok(()),
         ["header", name, "~", part] if answer.header(name).is_some_and(|value| value.contains(part)) => Ok(()),
         ["header", name, operator @ (">=" | "<="), value] => {
@@ -67,7 +71,10 @@ fn expect(stack: &Stack, answer: &Answer, words: &[&str]) -> Result<(), Failure>
             stack.film(name)?.compare(first, &answer.body)
         }
         ["prefix-of", name, first] => stack.film(name)?.compare(size(first)?, &answer.body),
-        ["parts", name] => expect_parts(stack, answer, name),
+        ["parts", name, wanted @ ..] => {
+            let parts = parts(stack, answer, name)?;
+            if parts.len() > 1 && (wanted.is_empty() || parts == wanted) { Ok(()) } else { wrong(format!("{parts:?}")) }
+        }
         ["broken"] if answer.broken.is_some() => Ok(()),
         ["broken"] => wrong("a whole body".into()),
         _ => Err("no such expectation".into()),
@@ -91,18 +98,18 @@ fn expect_json(answer: &Answer, pointer: &str, wanted: &[&str]) -> Result<(), Fa
     if held { Ok(()) } else { Err(format!("got {found} in {}", text(answer)).into()) }
 }
 
-/// Takes a `multipart/byteranges` body apart and compares each part with the film.
-fn expect_parts(stack: &Stack, answer: &Answer, name: &str) -> Result<(), Failure> {
+/// Takes a `multipart/byteranges` body apart and compares each part with the film. Gives the parts' ranges, as `0-9`.
+fn parts(stack: &Stack, answer: &Answer, name: &str) -> Result<Vec<String>, Failure> {
     let film = stack.film(name)?;
     let kind = answer.header("content-type").unwrap_or_default();
     let boundary = kind.strip_prefix("multipart/byteranges; boundary=").ok_or_else(|| format!("type is {kind}"))?;
     let mut rest = answer.body.as_slice();
-    let mut parts = 0;
+    let mut parts = Vec::new();
     loop {
         let head_end = find(rest, b"\r\n\r\n");
         let head = String::from_utf8_lossy(rest.get(..head_end.unwrap_or(rest.len())).unwrap_or_default()).into_owned();
         if head.trim_start().starts_with(&format!("--{boundary}--")) {
-            return if parts > 1 { Ok(()) } else { Err("fewer than two parts".into()) };
+            return Ok(parts);
         }
         if !head.trim_start().starts_with(&format!("--{boundary}")) {
             return Err(format!("no boundary where one should be: {head:?}").into());
@@ -118,7 +125,7 @@ fn expect_parts(stack: &Stack, answer: &Answer, name: &str) -> Result<(), Failur
         let end = begin + usize::try_from(last - first + 1)?;
         film.compare(first, rest.get(begin..end).ok_or("a part is cut short")?)?;
         rest = rest.get(end..).unwrap_or_default();
-        parts += 1;
+        parts.push(format!("{first}-{last}"));
     }
 }
 

@@ -24,6 +24,7 @@ struct Options<'a> {
     expires: i64,
     secret: Option<String>,
     bend: &'a str,
+    md5: &'a str,
     more: Vec<&'a str>,
     tenant: Option<&'a str>,
     host: Option<&'a str>,
@@ -44,6 +45,7 @@ impl<'a> Options<'a> {
             expires: now + 3600,
             secret: None,
             bend: "",
+            md5: "{md5}",
             more: Vec::new(),
             tenant: None,
             host: None,
@@ -64,6 +66,7 @@ impl<'a> Options<'a> {
                 Some(("secret", other)) => read.secret = Some(other.to_owned()),
                 Some(("secret-of", tenant)) => read.secret = Some(link_secret(tenant)),
                 Some(("link", how)) => read.bend = how,
+                Some(("md5", text)) => read.md5 = text,
                 Some(("query", more)) => read.more.push(more),
                 Some(("tenant", id)) => read.tenant = Some(id),
                 Some(("host", host)) => read.host = Some(host),
@@ -90,7 +93,7 @@ impl<'a> Options<'a> {
             (None, None) => SECRET.to_owned(),
         };
         let expires = self.expires;
-        let token = token(path, expires, &secret);
+        let token = self.md5.replace("{md5}", &token(path, expires, &secret));
         let escaped = path_escape(path);
         let mut target = match self.bend {
             "" => format!("{escaped}?md5={token}&expires={expires}"),
@@ -178,6 +181,6 @@ impl Asked {
     pub(super) async fn open(&self, client: crate::Client) -> Result<(Answer, hyper::body::Incoming), Failure> {
         let (status, headers, body) =
             client.open_from(self.from, self.method.clone(), &self.target, &self.borrowed()).await?;
-        Ok((Answer { status, headers, body: Vec::new(), broken: None, took: std::time::Duration::ZERO }, body))
+        Ok((Answer::begun(status, headers), body))
     }
 }

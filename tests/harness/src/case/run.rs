@@ -25,7 +25,7 @@ struct Running {
     stack: Option<Stack>,
     saved: Saved,
     /// Answers whose bodies were left where they are.
-    held: BTreeMap<String, hyper::body::Incoming>,
+    held: BTreeMap<String, (Answer, hyper::body::Incoming)>,
 }
 
 /// Runs a case to its end.
@@ -61,9 +61,11 @@ impl Running {
             return Ok(());
         }
         match words.as_slice() {
-            ["get" | "head" | "method" | "url" | "crowd" | "hold" | "release" | "raw" | "admin" | "reload", ..] => {
-                self.ask(&words, step).await
-            }
+            [
+                "get" | "head" | "method" | "url" | "crowd" | "hold" | "finish" | "release" | "raw" | "admin"
+                | "reload",
+                ..,
+            ] => self.ask(&words, step).await,
             ["redis-cli", command @ ..] => {
                 let redis = self.stack()?.redis.as_ref().ok_or("no Redis runs")?;
                 expect_printed(&redis.ask(command).await?, step)
@@ -111,8 +113,13 @@ impl Running {
             ["hold", label, name, options @ ..] => {
                 let asked = request::film(stack, saved, Method::GET, name, options)?;
                 let (answer, body) = asked.open(stack.client).await?;
-                self.held.insert((*label).to_owned(), body);
-                return expect_all(stack, saved, &answer, step);
+                expect_all(stack, saved, &answer, step)?;
+                self.held.insert((*label).to_owned(), (answer, body));
+                return Ok(());
+            }
+            ["finish", label] => {
+                let (answer, body) = self.held.remove(*label).ok_or("nothing of that name is held")?;
+                return expect_all(stack, saved, &answer.finish(body).await?, step);
             }
             ["release", label] => {
                 return self.held.remove(*label).map(drop).ok_or("nothing of that name is held".into());
