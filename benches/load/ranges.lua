@@ -18,9 +18,9 @@ end
 function done(summary, latency)
     local errors = summary.errors
     io.write(string.format(
-        'RESULT {"requests":%d,"bytes":%d,"micros":%d,"errors":%d,"p50":%d,"p99":%d}\n',
+        'RESULT {"requests":%d,"bytes":%d,"micros":%d,"errors":%d,"p99":%d}\n',
         summary.requests, summary.bytes, summary.duration,
         errors.connect + errors.read + errors.write + errors.status + errors.timeout,
-        latency:percentile(50), latency:percentile(99)
+        latency:percentile(99)
     ))
 end

@@ -60,7 +60,7 @@ impl Alone {
         let address = hive.wait_for("LISTEN").await?.parse()?;
         let admin = Client { address: hive.wait_for("ADMIN").await?.parse()? };
         let (hive_pid, sim_pid) = (hive.id().ok_or("the hive ended")?, sim.id().ok_or("the simulator ended")?);
-        let edge = Edge { name: "hive alone", client: Client { address }, pids: vec![hive_pid] };
+        let edge = Edge { name: "hive alone", client: Client { address }, tls: None, pids: vec![hive_pid] };
         Ok(Self { hive: edge, sim_pid, seeds, admin, _processes: [hive, sim], folder })
     }
 

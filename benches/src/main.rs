@@ -1,28 +1,34 @@
 //! Measures the gateway and the hive beside what users would pick instead, on this machine, in one run.
 //!
-//! What it does: prints Markdown tables to standard output, one for each argument (`seek`, `speed`, `download`, `hits`, `plugins`; without
+//! What it does: prints Markdown tables to standard output, one for each argument (`seek`, `speed`, `hits`, …: see README.md; without
 //! arguments all). What it refuses to do: print a figure that it did not measure just now, or compare runs that did not
 //! alternate. Who calls it: `make bench`, through `scripts/bench`. What stays true: a missing rival is named in the output
 //! and left out; a server that answers wrongly fails the table. See README.md beside it for what each row means.
 
 mod alone;
 mod clients;
+mod crowd;
 mod download;
 mod hits;
+mod idle;
+mod load;
 mod measure;
+mod misses;
 mod nginx;
 mod plugins;
 mod rig;
 mod seek;
 mod speed;
 mod table;
+mod tls;
 mod wrk;
 
 use harness::Failure;
+use hits::Scheme;
 use std::process::{Command, ExitCode};
 use tokio::signal::unix::{SignalKind, signal};
 
-const TABLES: [&str; 5] = ["seek", "speed", "download", "hits", "plugins"];
+const TABLES: [&str; 10] = ["seek", "speed", "download", "hits", "tls", "misses", "mix", "crowd", "idle", "plugins"];
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -75,7 +81,12 @@ async fn run(name: &str, seed: u64) -> Result<(), Failure> {
         "speed" => speed::run(seed).await,
         "download" => download::run().await,
         "plugins" => plugins::run().await,
-        _ => hits::run(seed).await,
+        "misses" => misses::misses(seed).await,
+        "mix" => misses::mix(seed).await,
+        "crowd" => crowd::run(seed).await,
+        "idle" => idle::run(seed).await,
+        "tls" => hits::run(seed, Scheme::Tls).await,
+        _ => hits::run(seed, Scheme::Plain).await,
     }
 }
 

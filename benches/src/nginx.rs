@@ -1,7 +1,10 @@
 //! The rival at the edge: the system's nginx as a slice cache with signed links, over the same hive.
 
 use crate::measure::children;
+use crate::rig::free_address;
+use crate::tls::Certificate;
 use harness::{Client, Failure, Process, SECRET};
+use std::net::SocketAddr;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
@@ -12,6 +15,8 @@ const SETTINGS: &str = include_str!("../load/nginx.conf");
 /// A running nginx with one worker.
 pub(crate) struct Nginx {
     pub(crate) client: Client,
+    /// Where it speaks TLS.
+    pub(crate) tls: SocketAddr,
     master: u32,
     workers: Vec<u32>,
     /// Dropped after `drop` had all processes end.
@@ -21,10 +26,9 @@ pub(crate) struct Nginx {
 
 impl Nginx {
     /// Starts it with an empty cache on the disk of temporary files, where the gateway's is too.
-    pub(crate) async fn start(hive: &Path, token: &str) -> Result<Self, Failure> {
+    pub(crate) async fn start(hive: &Path, token: &str, certificate: &Certificate) -> Result<Self, Failure> {
         let folder = tempfile::Builder::new().prefix("streamvault-nginx-").tempdir()?;
-        // Known to be free a moment ago; nginx can't be asked which port it took.
-        let address = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+        let (address, tls) = (free_address()?, free_address()?);
         // Without it, root's nginx gives its worker to a user who can open neither the cache nor the hive's socket.
         let user = if std::fs::metadata(folder.path())?.uid() == 0 { "user root;" } else { "" };
         let mut settings = SETTINGS.to_owned();
@@ -32,6 +36,9 @@ impl Nginx {
             ("@user@", user),
             ("@folder@", &folder.path().to_string_lossy()),
             ("@listen@", &address.to_string()),
+            ("@tls@", &tls.to_string()),
+            ("@certificate@", &certificate.chain.to_string_lossy()),
+            ("@key@", &certificate.key.to_string_lossy()),
             ("@hive@", &hive.to_string_lossy()),
             ("@token@", token),
             ("@secret@", SECRET),
@@ -47,7 +54,8 @@ impl Nginx {
         for _ in 0..1000 {
             let workers: Vec<u32> = children(master).into_iter().filter(|pid| is_worker(*pid)).collect();
             if !workers.is_empty() && tokio::net::TcpStream::connect(address).await.is_ok() {
-                return Ok(Self { client: Client { address }, master, workers, _process: process, _folder: folder });
+                let client = Client { address };
+                return Ok(Self { client, tls, master, workers, _process: process, _folder: folder });
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
         }

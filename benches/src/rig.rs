@@ -2,9 +2,11 @@
 
 use crate::measure::{cpu_seconds, now};
 use crate::nginx::Nginx;
+use crate::tls::Certificate;
 use harness::{Client, Failure, Process, Settings, Stack};
 use http::Method;
 use http_body_util::BodyExt;
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -15,6 +17,10 @@ pub(crate) struct Rig {
     pub(crate) stack: Stack,
     /// `None` where it is not installed.
     pub(crate) nginx: Option<Nginx>,
+    /// What all servers show over TLS.
+    pub(crate) certificate: Certificate,
+    /// The gateway's second listener.
+    tls: SocketAddr,
     folder: TempDir,
 }
 
@@ -23,6 +29,8 @@ pub(crate) struct Rig {
 pub(crate) struct Edge {
     pub(crate) name: &'static str,
     pub(crate) client: Client,
+    /// Where it speaks TLS, if it does.
+    pub(crate) tls: Option<SocketAddr>,
     pub(crate) pids: Vec<u32>,
 }
 
@@ -39,7 +47,11 @@ impl Rig {
         let folder = tempfile::Builder::new().prefix("streamvault-bench-").tempdir()?;
         // Logs are written as in operation. Media are trusted for long, so that no figure holds a question it is not about.
         let log = folder.path().join("access.log");
+        let (certificate, tls) = (Certificate::make(folder.path())?, free_address()?);
+        let (chain, key) = (&certificate.chain, &certificate.key);
+        let secure = format!("{{ address = \"{tls}\", tls = {{ certificate = {chain:?}, key = {key:?} }} }}");
         let settings = settings
+            .gateway("listen", &format!("[{{ address = \"127.0.0.1:0\" }}, {secure}]"))
             .gateway("log.access", &format!("{{ file = {log:?} }}"))
             .gateway("hive.token", &format!("{TOKEN:?}"))
             .gateway("cache.metadata_ttl", "\"1h\"")
@@ -47,18 +59,20 @@ impl Rig {
             .hive("cache.location_ttl", "\"1h\"");
         let stack = Stack::start(settings).await?;
         let nginx = if beside_nginx && is_installed("nginx") {
-            Some(Nginx::start(&hive_socket(&stack), TOKEN).await?)
+            Some(Nginx::start(&hive_socket(&stack), TOKEN, &certificate).await?)
         } else {
             None
         };
-        Ok(Self { stack, nginx, folder })
+        Ok(Self { stack, nginx, certificate, tls, folder })
     }
 
     /// The servers at the edge, ours first.
     pub(crate) fn edges(&self) -> Result<Vec<Edge>, Failure> {
-        let mut edges = vec![Edge { name: "gateway", client: self.stack.client, pids: vec![self.gateway_pid()?] }];
+        let (client, tls) = (self.stack.client, Some(self.tls));
+        let mut edges = vec![Edge { name: "gateway", client, tls, pids: vec![self.gateway_pid()?] }];
         if let Some(nginx) = &self.nginx {
-            edges.push(Edge { name: "nginx", client: nginx.client, pids: nginx.pids().to_vec() });
+            let (client, tls) = (nginx.client, Some(nginx.tls));
+            edges.push(Edge { name: "nginx", client, tls, pids: nginx.pids().to_vec() });
         }
         Ok(edges)
     }
@@ -123,6 +137,11 @@ impl<'a> Meter<'a> {
         let wall = self.started.elapsed().as_secs_f64();
         Ok((wall, cpu_seconds(self.pids)? - self.cpu))
     }
+}
+
+/// Known to be free a moment ago: for who can't be asked which port it took.
+pub(crate) fn free_address() -> Result<SocketAddr, Failure> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
 }
 
 /// True where a program is on the path.

@@ -25,11 +25,9 @@ pub(crate) struct Load {
     pub(crate) requests: f64,
     /// As wrk measured them.
     pub(crate) seconds: f64,
-    /// Seconds of processor time that the edge used, and from start to end.
+    /// Seconds of processor time that the edge used.
     pub(crate) cpu: f64,
-    pub(crate) wall: f64,
     /// Microseconds to the last byte.
-    pub(crate) p50: f64,
     pub(crate) p99: f64,
 }
 
@@ -46,7 +44,7 @@ impl Plan<'_> {
             .kill_on_drop(true)
             .output()
             .await?;
-        let (wall, cpu) = meter.stop()?;
+        let (_, cpu) = meter.stop()?;
         let text = String::from_utf8_lossy(&output.stdout);
         let result = text
             .lines()
@@ -60,6 +58,6 @@ impl Plan<'_> {
             return Err(format!("{} failed under load: {result}", edge.name).into());
         }
         let seconds = field("micros")? / 1e6;
-        Ok(Load { requests, seconds, cpu, wall, p50: field("p50")?, p99: field("p99")? })
+        Ok(Load { requests, seconds, cpu, p99: field("p99")? })
     }
 }
