@@ -173,8 +173,19 @@ pub struct Cache {
     pub max_size: ByteSize,
     /// Bytes that stay free on the file system, whatever max_size says.
     pub min_free: ByteSize,
-    /// How long the size and version of a media are trusted before the hive is asked again.
+    /// How long the size and version of a media are trusted before the hive is asked again. 0s has every request wait for
+    /// the hive.
     pub metadata_ttl: TimeSpan,
+    /// How long after metadata_ttl a film is still served without waiting, while the hive is asked. 0s has the first viewer
+    /// wait for its answer. A film that was deleted or edited is found out that much later at most.
+    pub stale_while_revalidate: TimeSpan,
+    /// How long after metadata_ttl what is on disk is still served when the hive can't be asked, or takes more than a second.
+    /// Counts from the gateway's start for films that nobody has asked for since. 0s has viewers wait, and then fail.
+    pub stale_if_error: TimeSpan,
+    /// How long it is remembered that a film isn't there.
+    pub not_found_ttl: TimeSpan,
+    /// How long it is remembered that a film is gone.
+    pub gone_ttl: TimeSpan,
     /// Slices asked of the hive at once when a viewer starts or seeks. Doubles as the viewer reads on.
     pub first_run: u32,
     /// Most slices asked of the hive at once.
@@ -191,6 +202,10 @@ impl Default for Cache {
             max_size: ByteSize::gib(10),
             min_free: ByteSize::gib(1),
             metadata_ttl: TimeSpan::seconds(30),
+            stale_while_revalidate: TimeSpan::seconds(10),
+            stale_if_error: TimeSpan::seconds(3600),
+            not_found_ttl: TimeSpan::seconds(10),
+            gone_ttl: TimeSpan::seconds(60),
             first_run: 4,
             max_run: 32,
             orphan_budget: 2,

@@ -14,6 +14,8 @@ const SMALLEST_SLICE: u64 = 64 << 10;
 const LARGEST_SLICE: u64 = 8 << 20;
 /// A run is one request to the hive; above this many slices, one slow run would hold too much of the hive's window.
 const LONGEST_RUN: u32 = 1024;
+/// An edit is found out that late.
+const LONGEST_TRUST: Duration = Duration::from_secs(366 * 86_400);
 const MOST_THREADS: usize = 1024;
 const MOST_RANGES: usize = 1000;
 const MOST_INSTANCES: u32 = 10_000;
@@ -152,6 +154,8 @@ fn check_cache(cache: &Cache, report: &mut Report<'_>) {
     report.require((1..=LONGEST_RUN).contains(&cache.max_run), "cache.max_run", "must be from 1 to 1024");
     let is_first = (1..=cache.max_run.max(1)).contains(&cache.first_run);
     report.require(is_first, "cache.first_run", "must be from 1 to cache.max_run");
+    let ttl = cache.metadata_ttl.get() <= LONGEST_TRUST;
+    report.require(ttl, "cache.metadata_ttl", "must be at most 366d");
     report.require(cache.orphan_budget <= LONGEST_RUN, "cache.orphan_budget", "must be at most 1024");
 }
 

@@ -5,11 +5,14 @@ use crate::disk::Disk;
 use crate::reader::Reader;
 use crate::shared::{Entry, Shared};
 use crate::stats::CacheStats;
-use crate::status::OpenError;
+use crate::status::{Freshness, OpenError};
 use crate::store::Store;
+use crate::trust::Trust;
+use crate::validate::Found;
 use crate::version::{Seed, Version};
 use slice::{ByteRange, MediaId, MediaMeta, OriginError, SliceOrigin};
 use std::sync::Arc;
+use tokio::time::Instant;
 
 /// A slice cache in one folder. Clones share it.
 #[derive(Clone)]
@@ -23,6 +26,7 @@ pub struct Media {
     shared: Arc<Shared>,
     meta: Arc<MediaMeta>,
     version: Arc<Version>,
+    freshness: Freshness,
 }
 
 impl Cache {
@@ -41,6 +45,7 @@ impl Cache {
         let shared = Shared::new(config, store, origin);
         shared.counters.sidecars_dropped.add(scan.dropped);
         shared.counters.disk_errors.add(scan.errors);
+        let now = Instant::now();
         for found in scan.found {
             let (media, meta) = (found.media, Arc::new(found.meta));
             let seed = Seed {
@@ -55,10 +60,10 @@ impl Cache {
             let queue: Vec<u32> =
                 version.with(|claims, _| found.present.into_iter().filter(|&slice| claims.restore(slice)).collect());
             shared.keeper.insert(&version, &queue);
-            // Not fresh: the origin is asked before the first byte is served.
+            // The origin is asked before the first byte is served, if it can be.
             let mut map = shared.map.lock();
             map.index(media, &meta);
-            let entry = Entry { meta: Some(meta), version: Some(version), ..Entry::default() };
+            let entry = Entry { meta: Some(meta), version: Some(version), trust: Trust::found(now), asking: None };
             map.entries.insert(media, entry);
         }
         shared.counters.media.set(shared.map.lock().entries.len() as u64);
@@ -67,13 +72,15 @@ impl Cache {
     }
 
     /// Resolves a media and pins its version. Metadata younger than `meta_ttl` is taken as is; else the origin is asked, once
-    /// for all who wait.
+    /// for all who wait. A version past its time is served for `stale_while_revalidate` at once, and for `stale_if_error`
+    /// when the origin can't be asked; not one that is gone, and no virtual file whose parts' chats aren't known.
     ///
     /// # Errors
-    /// What the origin answered; [`OriginError::Protocol`] for a size that no media has.
+    /// What the origin answered, absences up to `not_found_ttl` and `gone_ttl` ago; [`OriginError::Protocol`] for a size that
+    /// no media has.
     pub async fn media(&self, id: MediaId) -> Result<Media, OriginError> {
-        let (meta, version) = self.shared.validated(id).await?;
-        Ok(Media { shared: self.shared.clone(), meta, version })
+        let Found { meta, version, freshness } = self.shared.validated(id).await?;
+        Ok(Media { shared: self.shared.clone(), meta, version, freshness })
     }
 
     /// Counters and gauges as they stand.
@@ -89,7 +96,7 @@ impl Cache {
 }
 
 impl Media {
-    /// The version's metadata, as young as `meta_ttl`.
+    /// The version's metadata, as young as `meta_ttl` unless it is served stale.
     #[must_use]
     pub fn meta(&self) -> &MediaMeta {
         &self.meta
@@ -98,6 +105,6 @@ impl Media {
     /// Plans a read of `range`, cut to the media. No I/O happens before the reader is first asked for bytes.
     #[must_use]
     pub fn read(&self, range: ByteRange) -> Reader {
-        Reader::new(self.shared.clone(), self.version.clone(), range)
+        Reader::new(self.shared.clone(), self.version.clone(), range, self.freshness)
     }
 }

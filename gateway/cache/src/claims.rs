@@ -7,7 +7,7 @@
 use crate::bits::Bits;
 use crate::evict::Verdict;
 use crate::geometry::Geometry;
-use crate::status::CacheStatus;
+use crate::status::Presence;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
@@ -137,9 +137,9 @@ impl<H: Clone> Claims<H> {
     }
 
     /// What a range would meet now, without I/O.
-    pub(crate) fn status(&self, slices: Range<u32>) -> CacheStatus {
+    pub(crate) fn presence(&self, slices: Range<u32>) -> Presence {
         if self.present.all(slices.clone()) {
-            return CacheStatus::Hit;
+            return Presence::Whole;
         }
         let (mut here, mut coming, mut missing) = (false, false, false);
         for slice in slices {
@@ -153,9 +153,9 @@ impl<H: Clone> Claims<H> {
             }
         }
         match (here, coming, missing) {
-            (true, ..) => CacheStatus::Partial,
-            (false, true, false) => CacheStatus::Joined,
-            _ => CacheStatus::Miss,
+            (true, ..) => Presence::Part,
+            (false, true, false) => Presence::Coming,
+            _ => Presence::None,
         }
     }
 

@@ -28,6 +28,17 @@ pub struct CacheConfig {
     pub scrub_rate: u64,
     /// How long metadata is trusted before the origin is asked again (60 s).
     pub meta_ttl: Duration,
+    /// How long after that a version is still served at once, while the origin is asked (10 s). Not with a `meta_ttl` of zero.
+    pub stale_while_revalidate: Duration,
+    /// How long after that a version is still served when the origin can't be asked (1 h). What is found on disk when the cache
+    /// is opened counts as past its time from then on.
+    pub stale_if_error: Duration,
+    /// How long a look-up that may be answered with a version past its time waits for the origin (1 s).
+    pub stale_wait: Duration,
+    /// How long it is remembered that the origin knows no such media (10 s); 0 asks each time.
+    pub not_found_ttl: Duration,
+    /// How long it is remembered that a media is gone (60 s); 0 asks each time.
+    pub gone_ttl: Duration,
     /// Most bytes of a piece that a reader yields (64 KiB).
     pub piece: usize,
     /// Slices of the first request for a missing stretch (4).
@@ -56,6 +67,11 @@ impl CacheConfig {
             inactive: None,
             scrub_rate: 4 * MIB,
             meta_ttl: Duration::from_secs(60),
+            stale_while_revalidate: Duration::from_secs(10),
+            stale_if_error: Duration::from_secs(3600),
+            stale_wait: Duration::from_secs(1),
+            not_found_ttl: Duration::from_secs(10),
+            gone_ttl: Duration::from_secs(60),
             piece: 64 * 1024,
             first_run: 4,
             max_run: 32,

@@ -8,10 +8,11 @@
 //! device are checked against its checksum first (`format` has the two exceptions); no disk fault fails
 //! a read that the origin could serve.
 //!
-//! From the inside out: `geometry`, `bits`, `format`, `evict` and `claims` are pure. `disk` makes every disk call, `store`
+//! From the inside out: `geometry`, `bits`, `format`, `evict`, `trust`, `absent` and `claims` are pure. `disk` makes every disk call, `store`
 //! names files. `map` knows the media, `scope` says which of them, `purge`, `list`, `verify` and `tend` walk over them. `version` is one media version, `keeper` the room on disk, `open` the open files, `fill` and `run` fetch, `reader` and `direct`
 //! deliver, `validate` asks which version is the present one, `cache` is the face.
 
+mod absent;
 mod bits;
 mod buffers;
 mod cache;
@@ -36,6 +37,7 @@ mod stats;
 mod status;
 mod store;
 mod tend;
+mod trust;
 mod validate;
 mod verify;
 mod version;

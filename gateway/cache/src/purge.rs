@@ -4,6 +4,7 @@ use crate::cache::Cache;
 use crate::map::Walk;
 use crate::scope::Scope;
 use crate::shared::Shared;
+use crate::trust::Trust;
 use crate::version::{Doom, Version};
 use std::sync::Arc;
 
@@ -50,6 +51,8 @@ impl Cache {
 impl Shared {
     async fn purge(self: &Arc<Self>, mut walk: Walk, running: Running) -> Purged {
         let (mut purged, mut doomed) = (Purged::default(), Vec::new());
+        // Who purges wants the origin's word anew.
+        self.absent.lock().forget(|id| walk.scope().may_mean(id));
         loop {
             let (taken, more) = self.take(&mut walk, running);
             for version in taken {
@@ -86,7 +89,7 @@ impl Shared {
         let (mut taken, mut useless) = (Vec::new(), Vec::new());
         let more = walk.step(&mut map, |id, entry| {
             taken.extend(entry.version.take());
-            entry.fresh_until = None;
+            entry.trust = Trust::default();
             if entry.asking.is_none() {
                 useless.push(id);
             }

@@ -7,7 +7,7 @@ use crate::disk::Ready;
 use crate::fill::{Failure, Fill, Reach};
 use crate::run::{Lead, Part, launch};
 use crate::shared::Shared;
-use crate::status::{CacheStatus, ReadError};
+use crate::status::{CacheStatus, Freshness, Presence, ReadError};
 use crate::store::Files;
 use crate::version::{Doom, Version};
 use bytes::Bytes;
@@ -62,24 +62,28 @@ pub struct Reader {
 }
 
 impl Reader {
-    pub(crate) fn new(shared: Arc<Shared>, version: Arc<Version>, range: ByteRange) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, version: Arc<Version>, range: ByteRange, freshness: Freshness) -> Self {
         let end = range.end.min(version.geometry.size());
         let pos = range.start.min(end);
         let slices = version.geometry.cover(ByteRange { start: pos, end });
-        let (status, id) = version.with(|claims, doom| {
-            let status = if doom.is_some() { CacheStatus::Bypass } else { claims.status(slices.clone()) };
-            (status, (!slices.is_empty()).then(|| claims.join(slices)))
+        let (presence, id) = version.with(|claims, doom| {
+            let presence = if doom.is_some() { Presence::Dropped } else { claims.presence(slices.clone()) };
+            (presence, (!slices.is_empty()).then(|| claims.join(slices)))
         });
         let counters = &shared.counters;
-        let counter = match status {
-            CacheStatus::Hit => &counters.hits,
-            CacheStatus::Partial => &counters.partials,
-            CacheStatus::Joined => &counters.joins,
-            CacheStatus::Miss => &counters.misses,
-            CacheStatus::Bypass => &counters.bypasses,
+        let counter = match presence {
+            Presence::Whole => &counters.hits,
+            Presence::Part => &counters.partials,
+            Presence::Coming => &counters.joins,
+            Presence::None => &counters.misses,
+            Presence::Dropped => &counters.bypasses,
         };
         counter.add(1);
         shared.stamp(&version);
+        let status = CacheStatus::of(presence, freshness);
+        if matches!(status, CacheStatus::Stale | CacheStatus::Updating) {
+            counters.stale.add(1);
+        }
         Self {
             shared,
             version,
@@ -96,7 +100,7 @@ impl Reader {
         }
     }
 
-    /// What the range met when it was planned.
+    /// What the range met when it was planned, and how well known the version was.
     #[must_use]
     pub fn status(&self) -> CacheStatus {
         self.status

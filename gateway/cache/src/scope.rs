@@ -75,6 +75,12 @@ impl Scope {
         }
     }
 
+    /// Whether a media of which nothing is known could be meant.
+    pub(crate) fn may_mean(&self, id: MediaId) -> bool {
+        let is_part = matches!((self, id), (Self::Chats(_), MediaId::Virtual(_)));
+        is_part || self.ranges().iter().any(|range| range.contains(&id))
+    }
+
     /// Whether a media in these ranges is meant, by its version.
     pub(crate) fn takes(&self, etag: &ETag) -> bool {
         !matches!(self, Self::Document(document) if document != etag)

@@ -1,5 +1,6 @@
 //! What all handles of one cache share: settings, folder, origin, books, and the map from media to its version.
 
+use crate::absent::Absences;
 use crate::buffers::Buffers;
 use crate::config::CacheConfig;
 use crate::geometry::Geometry;
@@ -7,8 +8,10 @@ use crate::keeper::Keeper;
 use crate::map::Map;
 use crate::open::OpenFiles;
 use crate::stats::Counters;
+use crate::status::Freshness;
 use crate::store::{Files, Store};
 use crate::tend::Tending;
+use crate::trust::Trust;
 use crate::version::{Doom, Seed, Version};
 use parking_lot::Mutex;
 use slice::{MediaId, MediaMeta, OriginError, SliceOrigin};
@@ -17,21 +20,23 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
 
 /// A media's metadata and the version that it names.
 pub(crate) type Pinned = (Arc<MediaMeta>, Arc<Version>);
 
 /// The outcome of asking the origin about a media, for all who wait for it.
-pub(crate) type Described = Result<Pinned, OriginError>;
+pub(crate) type Described = Result<(Arc<MediaMeta>, Arc<Version>, Freshness), OriginError>;
+
+/// An open question.
+pub(crate) type Asking = watch::Receiver<Option<Described>>;
 
 /// What is known of a media.
 #[derive(Default)]
 pub(crate) struct Entry {
     pub(crate) meta: Option<Arc<MediaMeta>>,
     pub(crate) version: Option<Arc<Version>>,
-    pub(crate) fresh_until: Option<Instant>,
-    pub(crate) asking: Option<watch::Receiver<Option<Described>>>,
+    pub(crate) trust: Trust,
+    pub(crate) asking: Option<Asking>,
 }
 
 /// Lock order: map, then eviction queue, then a version's state; the others are taken alone. None is held across an await.
@@ -43,6 +48,8 @@ pub(crate) struct Shared {
     pub(crate) counters: Arc<Counters>,
     pub(crate) buffers: Arc<Buffers>,
     pub(crate) map: Mutex<Map>,
+    /// Taken alone, or under the map's lock.
+    pub(crate) absent: Mutex<Absences>,
     pub(crate) open: OpenFiles,
     /// Unix seconds as they were last told, 0 before.
     pub(crate) now: AtomicU64,
@@ -68,6 +75,7 @@ impl Shared {
             buffers: Buffers::new(config.piece),
             counters: Arc::default(),
             map: Mutex::default(),
+            absent: Mutex::default(),
             open: OpenFiles::new(config.max_open),
             now: AtomicU64::new(0),
             tending: Mutex::default(),
@@ -135,7 +143,9 @@ impl Shared {
             && entry.version.as_ref().is_some_and(|current| Arc::ptr_eq(current, version))
         {
             entry.version = None;
-            entry.fresh_until = entry.fresh_until.filter(|_| doom == Doom::Dropped);
+            if doom == Doom::Changed {
+                entry.trust = Trust::default();
+            }
             map.depart(version);
         }
     }
@@ -143,7 +153,7 @@ impl Shared {
     /// Has the origin asked again about a media before anything new is served of it.
     pub(crate) fn distrust(&self, media: MediaId) {
         if let Some(entry) = self.map.lock().entries.get_mut(&media) {
-            entry.fresh_until = None;
+            entry.trust = Trust::default();
         }
     }
 

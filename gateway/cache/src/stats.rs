@@ -33,6 +33,8 @@ counters! {
     joins,
     /// Reads of versions purged since they were looked up.
     bypasses,
+    /// Reads of versions past their time, whatever else they count as.
+    stale,
     /// Transfers opened at the origin to fill slices.
     fills,
     /// Fills that failed, for whatever reason.
@@ -41,6 +43,10 @@ counters! {
     directs,
     /// Questions to the origin about a media's version.
     describes,
+    /// Questions that were answered with the version known before.
+    revalidated,
+    /// Look-ups answered with an absence that was remembered.
+    negatives,
     /// Versions dropped because the media changed or went away.
     changed,
     /// Versions dropped by purges.

@@ -2,7 +2,41 @@
 
 use slice::OriginError;
 
+/// What of a range was there when it was planned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Presence {
+    /// All slices.
+    Whole,
+    /// Some slices.
+    Part,
+    /// None, but all are being fetched for others.
+    Coming,
+    /// None.
+    None,
+    /// The version was dropped since it was looked up.
+    Dropped,
+}
+
+/// How the version was known that a look-up pinned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Freshness {
+    /// Young enough, or never heard of before.
+    Fresh,
+    /// Past its time: the look-up waited, and the origin named the same version.
+    Revalidated,
+    /// Past its time: the look-up waited, and the origin named another version.
+    Expired,
+    /// Past its time, and the look-up did not wait for the origin, or in vain.
+    Stale,
+    /// Past its time, while a question that others had asked was open.
+    Updating,
+}
+
 /// What a range met in the cache when it was planned. Nothing was read for it.
+///
+/// Words mean what they mean to nginx where it has them. `STALE` and `UPDATING` promise nothing about how much of the range
+/// was there: that nobody vouched for the version says more. `REVALIDATED` is a hit that had to wait, `EXPIRED` a miss
+/// because the version had changed; with a range that is there in part, `PARTIAL` is said in their place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum CacheStatus {
     /// All slices are on disk.
@@ -13,13 +47,34 @@ pub enum CacheStatus {
     Joined,
     /// None is on disk.
     Miss,
+    /// None is on disk: the look-up asked the origin, and the version that was known is not the present one.
+    Expired,
+    /// All slices are on disk, and the look-up asked the origin whether they are still the media's.
+    Revalidated,
+    /// The version is past its time. The origin is being asked on this request's behalf, or can't be asked.
+    Stale,
+    /// The version is past its time, and the origin is being asked already.
+    Updating,
     /// The version was purged since it was looked up; what is missing comes straight from the origin.
     Bypass,
 }
 
 impl CacheStatus {
-    /// The word for `X-Cache-Status` and logs: those that operators know, and two more. `UPDATING` is not among them: it
-    /// promises stale bytes.
+    pub(crate) fn of(presence: Presence, freshness: Freshness) -> Self {
+        match (presence, freshness) {
+            (Presence::Dropped, _) => Self::Bypass,
+            (_, Freshness::Stale) => Self::Stale,
+            (_, Freshness::Updating) => Self::Updating,
+            (Presence::Whole, Freshness::Revalidated) => Self::Revalidated,
+            (Presence::None, Freshness::Expired) => Self::Expired,
+            (Presence::Whole, _) => Self::Hit,
+            (Presence::Part, _) => Self::Partial,
+            (Presence::Coming, _) => Self::Joined,
+            (Presence::None, _) => Self::Miss,
+        }
+    }
+
+    /// The word for `X-Cache-Status` and logs: those that operators know, and two more, `PARTIAL` and `JOINED`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -27,6 +82,10 @@ impl CacheStatus {
             Self::Partial => "PARTIAL",
             Self::Joined => "JOINED",
             Self::Miss => "MISS",
+            Self::Expired => "EXPIRED",
+            Self::Revalidated => "REVALIDATED",
+            Self::Stale => "STALE",
+            Self::Updating => "UPDATING",
             Self::Bypass => "BYPASS",
         }
     }

@@ -2,11 +2,10 @@
 
 use crate::support::{FILM, FakeOrigin, Film, SLICE, check, config, disk_usage, fetch, files, open, range};
 use cache::{Cache, CacheStatus, OpenError, Running, Scope};
-use slice::{MediaId, OriginError};
+use slice::MediaId;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 use tempfile::tempdir;
 
 async fn status(cache: &Cache, start: u64, end: u64) -> CacheStatus {
@@ -28,7 +27,7 @@ async fn a_restart_keeps_what_was_whole() {
     origin.forget_log();
     let cache = open(config(folder.path()), &origin);
     assert_eq!((cache.stats().slices, cache.stats().bytes_held), (7, 6 * SLICE + 9));
-    assert_eq!(status(&cache, 3 * SLICE, 9 * SLICE).await, CacheStatus::Hit);
+    assert_eq!(status(&cache, 3 * SLICE, 9 * SLICE).await, CacheStatus::Revalidated);
     assert_eq!(status(&cache, 2 * SLICE, 9 * SLICE).await, CacheStatus::Partial);
     assert_eq!(status(&cache, 10 * SLICE, 12 * SLICE).await, CacheStatus::Miss);
     fetch(&cache, &origin, range(3 * SLICE + 1, 9 * SLICE)).await;
@@ -135,68 +134,10 @@ async fn a_new_version_drops_the_old_one() {
     filled(folder.path(), &origin, 0, 8 * SLICE).await;
     origin.put(FILM, Film { size: 6 * SLICE, seed: 9 });
     let cache = open(config(folder.path()), &origin);
-    assert_eq!(status(&cache, 0, SLICE).await, CacheStatus::Miss);
+    assert_eq!(status(&cache, 0, SLICE).await, CacheStatus::Expired);
     assert_eq!((cache.stats().slices, cache.stats().bytes_held, cache.stats().changed), (0, 0, 1));
     assert!(files(folder.path(), "data").is_empty());
     fetch(&cache, &origin, range(0, 6 * SLICE)).await;
-}
-
-#[tokio::test]
-async fn metadata_is_kept_for_its_time_and_asked_for_once() {
-    let (folder, origin) = (tempdir().unwrap(), FakeOrigin::new(8 * SLICE));
-    let cache = open(config(folder.path()), &origin);
-    let gate = origin.gate_describe();
-    let asking: Vec<_> = (0..20)
-        .map(|_| {
-            let cache = cache.clone();
-            tokio::spawn(async move { cache.media(FILM).await.map(|media| media.meta().size) })
-        })
-        .collect();
-    origin.until(|log| log.describes == 1).await;
-    // Whoever asked first may leave.
-    asking[0].abort();
-    gate.add_permits(1);
-    for waiter in asking.into_iter().skip(1) {
-        assert_eq!(waiter.await.unwrap(), Ok(8 * SLICE));
-    }
-    cache.media(FILM).await.unwrap();
-    assert_eq!(origin.log.borrow().describes, 1);
-
-    drop(cache);
-    let mut config = config(folder.path());
-    config.meta_ttl = Duration::ZERO;
-    let cache = open(config, &origin);
-    gate.add_permits(3);
-    for _ in 0..3 {
-        cache.media(FILM).await.unwrap();
-    }
-    assert_eq!(origin.log.borrow().describes, 4);
-}
-
-#[tokio::test]
-async fn a_question_that_fails_fails_for_all_and_is_asked_again() {
-    let (folder, origin) = (tempdir().unwrap(), FakeOrigin::new(8 * SLICE));
-    let cache = open(config(folder.path()), &origin);
-    origin.fail_describe(OriginError::Busy { retry_after: Some(Duration::from_secs(3)) });
-    let busy = cache.media(FILM).await.err();
-    assert_eq!(busy, Some(OriginError::Busy { retry_after: Some(Duration::from_secs(3)) }));
-    fetch(&cache, &origin, range(0, SLICE)).await;
-    let nobody = MediaId::message(1, 1);
-    assert_eq!(cache.media(nobody).await.err(), Some(OriginError::NotFound));
-    assert_eq!(cache.stats().media, 1, "what isn't there leaves nothing behind");
-}
-
-#[tokio::test]
-async fn an_unreachable_origin_costs_no_bytes_but_a_gone_media_does() {
-    let (folder, origin) = (tempdir().unwrap(), FakeOrigin::new(8 * SLICE));
-    filled(folder.path(), &origin, 0, 8 * SLICE).await;
-    let cache = open(config(folder.path()), &origin);
-    origin.fail_describe(OriginError::Unreachable);
-    assert_eq!(cache.media(FILM).await.err(), Some(OriginError::Unreachable));
-    assert_eq!(cache.stats().slices, 8);
-    origin.fail_describe(OriginError::Gone);
-    assert_eq!(cache.media(FILM).await.err(), Some(OriginError::Gone));
-    assert_eq!((cache.stats().slices, cache.stats().media), (0, 0));
 }
 
 #[tokio::test]

@@ -16,3 +16,5 @@ mod keeping;
 mod purges;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod validation;

@@ -46,6 +46,8 @@ pub(crate) struct FakeOrigin {
     spans: Mutex<HashMap<MediaId, Spans>>,
     faults: Mutex<VecDeque<Fault>>,
     describe_faults: Mutex<VecDeque<OriginError>>,
+    /// What every question and transfer is answered with.
+    away: Mutex<Option<OriginError>>,
     /// A permit lets one chunk out; by the first byte of the transfer.
     gates: Mutex<HashMap<u64, Arc<Semaphore>>>,
     describe_gate: Mutex<Option<Arc<Semaphore>>>,
@@ -78,6 +80,7 @@ impl FakeOrigin {
             spans: Mutex::default(),
             faults: Mutex::default(),
             describe_faults: Mutex::default(),
+            away: Mutex::default(),
             gates: Mutex::default(),
             describe_gate: Mutex::default(),
             log: watch::Sender::default(),
@@ -111,6 +114,11 @@ impl FakeOrigin {
 
     pub(crate) fn fail_describe(&self, error: OriginError) {
         self.describe_faults.lock().unwrap().push_back(error);
+    }
+
+    /// Answers everything with this error from now on, or as usual again.
+    pub(crate) fn away(&self, error: Option<OriginError>) {
+        *self.away.lock().unwrap() = error;
     }
 
     /// Holds transfers that start at byte `start`; a permit lets out one chunk.
@@ -166,6 +174,9 @@ impl SliceOrigin for Origin {
         if let Some(gate) = gate {
             gate.acquire().await.unwrap().forget();
         }
+        if let Some(error) = *self.0.away.lock().unwrap() {
+            return Err(error);
+        }
         if let Some(error) = self.0.describe_faults.lock().unwrap().pop_front() {
             return Err(error);
         }
@@ -177,6 +188,9 @@ impl SliceOrigin for Origin {
     async fn open(&self, media: MediaId, etag: &ETag, range: ByteRange) -> Result<Opened, OriginError> {
         assert!(!range.is_empty(), "an empty range was asked for");
         self.0.log.send_modify(|log| log.opens.push(range));
+        if let Some(error) = *self.0.away.lock().unwrap() {
+            return Err(error);
+        }
         let film = *self.0.films.lock().unwrap().get(&media).ok_or(OriginError::Gone)?;
         assert!(range.end <= film.size || *etag != tag(film), "a range past the end was asked for: {range:?}");
         if tag(film) != *etag {
