@@ -192,6 +192,16 @@ pub struct Cache {
     pub max_run: u32,
     /// Slices that are still fetched after the last viewer left.
     pub orphan_budget: u32,
+    /// Requests to the hive at once, for all films. Who needs one more waits in line, but for slices that somebody fetches
+    /// already.
+    pub max_fills: u32,
+    /// Requests to the hive at once for one film.
+    pub max_fills_per_media: u32,
+    /// How long a viewer waits in that line before it is answered that the service is busy.
+    pub fill_patience: TimeSpan,
+    /// A request to the hive that has brought no byte for so long is ended and made anew, if others wait for it than who
+    /// caused it. Twice as long after each time that this brought nothing either.
+    pub lock_age: TimeSpan,
 }
 
 impl Default for Cache {
@@ -209,6 +219,10 @@ impl Default for Cache {
             first_run: 4,
             max_run: 32,
             orphan_budget: 2,
+            max_fills: 256,
+            max_fills_per_media: 64,
+            fill_patience: TimeSpan::seconds(20),
+            lock_age: TimeSpan::seconds(10),
         }
     }
 }

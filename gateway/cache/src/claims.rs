@@ -18,6 +18,8 @@ pub(crate) struct Pace {
     pub(crate) max_run: u32,
     pub(crate) join_distance: u32,
     pub(crate) orphan_budget: u32,
+    /// Runs of one media at once.
+    pub(crate) max_fills: u32,
 }
 
 pub(crate) type RunId = u64;
@@ -36,6 +38,8 @@ pub(crate) enum Step<H> {
     Join(H),
     /// Nobody has it: the caller starts a run over these slices with `begin`, under the same lock.
     Start(Range<u32>),
+    /// Nobody has it, and no run may start.
+    Full,
 }
 
 #[derive(Debug)]
@@ -193,8 +197,8 @@ impl<H: Clone> Claims<H> {
         }
     }
 
-    /// What the reader does next at the slice it has entered.
-    pub(crate) fn step(&mut self, id: ReaderId) -> Step<H> {
+    /// What the reader does next at the slice it has entered. `may_start` is asked for a place when a run would start.
+    pub(crate) fn step(&mut self, id: ReaderId, may_start: impl FnOnce() -> bool) -> Step<H> {
         let Some(&Reader { at: Some(slice), end, ramp, .. }) = self.readers.get(&id) else { return Step::Busy };
         if self.busy.contains(&slice) {
             return Step::Busy;
@@ -207,10 +211,10 @@ impl<H: Clone> Claims<H> {
             return Step::Verify;
         }
         let Some(at) = self.runs.iter().position(|run| run.from <= slice && slice < run.end) else {
-            return Step::Start(self.plan(id, slice, end, ramp));
+            return if may_start() { Step::Start(self.plan(id, slice, end, ramp)) } else { Step::Full };
         };
         let run = &self.runs[at];
-        if slice > run.at.saturating_add(self.pace.join_distance) {
+        if slice > run.at.saturating_add(self.pace.join_distance) && may_start() {
             // A seek doesn't wait behind somebody else's long download: that run now ends here.
             self.truncate(at, slice);
             return Step::Start(self.stretch(slice, ramp, end));
@@ -220,20 +224,6 @@ impl<H: Clone> Claims<H> {
             reader.ramp = size;
         }
         Step::Join(handle)
-    }
-
-    /// A run that the reader should start early, so that the origin is asked before the reader gets there.
-    pub(crate) fn ahead(&mut self, id: ReaderId) -> Option<Range<u32>> {
-        let &Reader { at: Some(at), end, ramp, .. } = self.readers.get(&id)? else { return None };
-        let low_water = (ramp / 2).max(2);
-        let mut near = at + 1..end.min(at + 1 + low_water);
-        // A busy slice may be missing in a moment: starting behind it would leave a gap for a request of its own.
-        let missing = near.find(|slice| self.is_free(*slice) || self.busy.contains(slice))?;
-        if self.busy.contains(&missing) {
-            return None;
-        }
-        // No run ends just there: the last one was done before its reader came near, and was larger than it had to be.
-        Some(self.plan(id, missing, end, (ramp / 2).max(self.pace.first_run)))
     }
 
     /// The slice after the reader's, if it is on disk and unchecked. The caller checks it
@@ -259,32 +249,6 @@ impl<H: Clone> Claims<H> {
         }
     }
 
-    /// Claims a stretch that `step` or `ahead` named. `at` is the slice whose bytes come first.
-    pub(crate) fn begin(&mut self, slices: Range<u32>, at: u32, leader: ReaderId, handle: H) -> RunId {
-        let id = self.fresh_id();
-        for slice in slices.clone() {
-            self.claimed.put(slice, true);
-            self.charge += self.weight(slice);
-        }
-        // As planned: a stretch cut short by a present slice says nothing about how fast its reader is.
-        let size = self.readers.get(&leader).map_or(self.pace.first_run, |reader| reader.ramp);
-        self.runs.push(Run { id, from: slices.start, end: slices.end, at, size, handle });
-        id
-    }
-
-    /// A run is about to write bytes up to and including slice `upto`: from now on no split cuts at or before it. Returns
-    /// the slice that the run must end before, which shrinks when a seek split it off or nobody wants the rest.
-    pub(crate) fn reserve(&mut self, id: RunId, upto: u32) -> u32 {
-        let Some(at) = self.runs.iter().position(|run| run.id == id) else { return 0 };
-        if !self.is_wanted(at) {
-            let keep = self.runs[at].at.saturating_add(1).saturating_add(self.pace.orphan_budget);
-            self.truncate(at, keep);
-        }
-        let run = &mut self.runs[at];
-        run.at = run.at.max(upto.min(run.end.saturating_sub(1)));
-        run.end
-    }
-
     /// A run has a whole slice on disk. True if it needs an entry in the eviction queue.
     pub(crate) fn complete(&mut self, id: RunId, slice: u32) -> bool {
         let Some(run) = self.runs.iter_mut().find(|run| run.id == id && run.from == slice && slice < run.end) else {
@@ -299,16 +263,6 @@ impl<H: Clone> Claims<H> {
         self.touched.put(slice, self.pins.contains_key(&slice));
         self.visited.put(slice, false);
         !self.queued.put(slice, true)
-    }
-
-    /// A run is over, for whatever reason: what it still claims is free again, and what it wrote of a slice is litter.
-    pub(crate) fn finish(&mut self, id: RunId) {
-        let Some(at) = self.runs.iter().position(|run| run.id == id) else { return };
-        let run = self.runs.swap_remove(at);
-        self.release(run.from..run.end);
-        if run.from < run.end && run.from <= run.at {
-            self.litter.insert(run.from);
-        }
     }
 
     /// The slices with litter that nobody reads or fetches any more, for the caller to clear; busy until `settle`. To be
@@ -375,49 +329,6 @@ impl<H: Clone> Claims<H> {
         !self.present.get(slice) && !self.claimed.get(slice) && !self.busy.contains(&slice)
     }
 
-    /// The free slices from `first` on, at most `size` and not past what the reader asked for.
-    fn stretch(&self, first: u32, size: u32, end: u32) -> Range<u32> {
-        let cap = first.saturating_add(size.max(1)).min(end);
-        let end = (first + 1..cap).find(|&slice| !self.is_free(slice)).unwrap_or(cap);
-        first..end.max(first + 1)
-    }
-
-    /// A stretch from `first` on. Readers that keep up with a run that ends just there get twice its size, so that the
-    /// origin's window doesn't drain between runs; others get `ramp` and pull little ahead.
-    fn plan(&mut self, id: ReaderId, first: u32, end: u32, ramp: u32) -> Range<u32> {
-        let before = self.runs.iter().find(|run| run.end == first);
-        let size = before.map_or(ramp, |run| run.size.saturating_mul(2)).min(self.pace.max_run);
-        if let Some(reader) = self.readers.get_mut(&id) {
-            reader.ramp = size;
-        }
-        self.stretch(first, size, end)
-    }
-
-    /// Some reader will come to what the run has yet to write, within twice its own read-ahead.
-    fn is_wanted(&self, at: usize) -> bool {
-        let run = &self.runs[at];
-        self.readers.values().any(|reader| {
-            let horizon = reader.end.min(reader.next.saturating_add(reader.ramp.saturating_mul(2)));
-            reader.next < run.end.max(run.at + 1) && run.at < horizon
-        })
-    }
-
-    fn truncate(&mut self, at: usize, end: u32) {
-        let run = &mut self.runs[at];
-        let end = end.max(run.from).min(run.end);
-        let freed = end..run.end;
-        run.end = end;
-        self.release(freed);
-    }
-
-    fn release(&mut self, slices: Range<u32>) {
-        for slice in slices {
-            if self.claimed.put(slice, false) {
-                self.charge -= self.weight(slice);
-            }
-        }
-    }
-
     fn drop_present(&mut self, slice: u32) {
         self.present.put(slice, false);
         self.verified.put(slice, false);
@@ -448,3 +359,4 @@ impl<H: Clone> Claims<H> {
 
 #[cfg(test)]
 mod model;
+mod runs;

@@ -49,6 +49,15 @@ pub struct CacheConfig {
     pub join_distance: u32,
     /// Slices that a request still fetches after its last reader left, beyond the one under way (2).
     pub orphan_budget: u32,
+    /// Requests to the origin at once, for slices of all media (256). Over that, readers of what nobody fetches wait in line.
+    pub max_fills: u32,
+    /// Requests to the origin at once for slices of one media (64).
+    pub max_fills_per_media: u32,
+    /// How long a reader waits in that line before it fails as [`slice::OriginError::Busy`] (20 s).
+    pub fill_patience: Duration,
+    /// A request that has brought no byte for so long holds up nobody but its first reader: the next one to wait for it has it
+    /// ended and starts its own (10 s). Doubles with each time that this brings nothing either.
+    pub lock_age: Duration,
     /// Versions whose files stay open while nobody reads them (1024), two descriptors each; at most an eighth of the files
     /// that the process may open when the cache is opened.
     pub max_open: usize,
@@ -77,6 +86,10 @@ impl CacheConfig {
             max_run: 32,
             join_distance: 2,
             orphan_budget: 2,
+            max_fills: 256,
+            max_fills_per_media: 64,
+            fill_patience: Duration::from_secs(20),
+            lock_age: Duration::from_secs(10),
             max_open: 1024,
             disk_hook: None,
         }
@@ -89,6 +102,9 @@ impl CacheConfig {
             ((64 * KIB..=8 * MIB).contains(&slice), "slice_size must be from 64 KiB to 8 MiB"),
             (self.max_size >= slice, "max_size must hold at least one slice"),
             ((4 * 1024..=1024 * 1024).contains(&self.piece), "piece must be from 4 KiB to 1 MiB"),
+            (self.max_fills >= 1, "max_fills must be at least 1"),
+            (self.max_fills_per_media >= 1, "max_fills_per_media must be at least 1"),
+            (!self.lock_age.is_zero(), "lock_age must be more than 0"),
             (self.first_run >= 1, "first_run must be at least 1"),
             (self.max_run >= self.first_run, "max_run must be at least first_run"),
             (self.meta_ttl <= Duration::from_secs(366 * 86_400), "meta_ttl must be at most a year"),
@@ -106,6 +122,7 @@ impl CacheConfig {
             max_run: self.max_run.min(most),
             join_distance: self.join_distance,
             orphan_budget: self.orphan_budget,
+            max_fills: self.max_fills_per_media,
         }
     }
 }

@@ -4,7 +4,9 @@ use crate::claims::ReaderId;
 use slice::OriginError;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 /// Why a fill gave up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +25,20 @@ pub(crate) enum Reach {
     Ended(Option<Failure>),
 }
 
+/// What the task of a fill is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Task {
+    /// Its next bytes are the origin's to send.
+    Asks,
+    /// It is at the disk, or has just begun.
+    Works,
+    /// It is a head that waits for its tail.
+    Follows,
+}
+
+const WORKS: u64 = 0;
+const FOLLOWS: u64 = u64::MAX;
+
 /// Bytes `start..reached` are in the extent file and stay valid for readers that pin their slice.
 #[derive(Debug)]
 pub(crate) struct Fill {
@@ -34,6 +50,10 @@ pub(crate) struct Fill {
     progress: Notify,
     /// The rest of the slice, when it is fetched tail first: this fill is the skipped head then.
     tail: Option<Arc<Fill>>,
+    born: Instant,
+    /// Since when its task has waited for the origin: milliseconds after `born`, and one; or `WORKS` or `FOLLOWS`.
+    asks_since: AtomicU64,
+    abandoned: Notify,
 }
 
 impl Fill {
@@ -48,7 +68,59 @@ impl Fill {
 
     fn build(start: u64, leader: ReaderId, tail: Option<Arc<Self>>) -> Arc<Self> {
         let reached = AtomicU64::new(start);
-        Arc::new(Self { leader, start, reached, end: OnceLock::new(), progress: Notify::new(), tail })
+        let (progress, abandoned) = (Notify::new(), Notify::new());
+        let asks_since = AtomicU64::new(if tail.is_some() { FOLLOWS } else { WORKS });
+        let (end, born) = (OnceLock::new(), Instant::now());
+        Arc::new(Self { leader, start, reached, end, progress, tail, born, asks_since, abandoned })
+    }
+
+    /// What its task is about from here on. Not at work before the claims were asked what may be written: who abandons a fill
+    /// looks at this under their lock.
+    pub(crate) fn set(&self, task: Task) {
+        let since = match task {
+            Task::Works => WORKS,
+            Task::Follows => FOLLOWS,
+            Task::Asks => u64::try_from(self.born.elapsed().as_millis()).map_or(FOLLOWS - 1, |since| since + 1),
+        };
+        self.asks_since.store(since, Ordering::SeqCst);
+    }
+
+    /// How long its task has had nothing from the origin.
+    fn waited(&self) -> Duration {
+        match self.asks_since.load(Ordering::SeqCst) {
+            WORKS | FOLLOWS => Duration::ZERO,
+            since => self.born.elapsed().saturating_sub(Duration::from_millis(since - 1)),
+        }
+    }
+
+    /// The fill whose bytes a reader at `pos` waits for, and how long these have not come.
+    pub(crate) fn stalled(self: &Arc<Self>, pos: u64) -> (&Arc<Self>, Duration) {
+        let follows = self.asks_since.load(Ordering::SeqCst) == FOLLOWS;
+        match &self.tail {
+            Some(tail) if pos >= tail.start || follows => (tail, tail.waited()),
+            _ => (self, self.waited()),
+        }
+    }
+
+    /// Its task is at the disk, and can't be ended now.
+    pub(crate) fn is_at_work(&self) -> bool {
+        self.asks_since.load(Ordering::SeqCst) == WORKS
+    }
+
+    /// True for the fill itself, and for a head that is of no use without it.
+    pub(crate) fn ends_with(self: &Arc<Self>, other: &Arc<Self>) -> bool {
+        Arc::ptr_eq(self, other) || self.tail.as_ref().is_some_and(|tail| Arc::ptr_eq(tail, other))
+    }
+
+    /// Ends a fill from outside: its claims are others' already.
+    pub(crate) fn abandon(&self) {
+        self.close(None);
+        self.abandoned.notify_one();
+    }
+
+    /// Waits until somebody has ended the fill.
+    pub(crate) async fn abandoned(&self) {
+        self.abandoned.notified().await;
     }
 
     /// The bytes up to `to` are written.

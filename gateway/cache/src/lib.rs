@@ -28,6 +28,7 @@ mod keeper;
 mod list;
 mod map;
 mod open;
+mod places;
 mod purge;
 mod reader;
 mod run;

@@ -5,6 +5,7 @@ use crate::claims::{ReaderId, Step};
 use crate::direct::Direct;
 use crate::disk::Ready;
 use crate::fill::{Failure, Fill, Reach};
+use crate::places::Place;
 use crate::run::{Lead, Part, launch};
 use crate::shared::Shared;
 use crate::status::{CacheStatus, Freshness, Presence, ReadError};
@@ -14,6 +15,8 @@ use bytes::Bytes;
 use slice::{ByteRange, OriginError};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+
+mod line;
 
 /// Further than this into a missing slice, a reader's bytes are asked for before the slice's head.
 const TAIL_FIRST: u64 = 256 * 1024;
@@ -38,6 +41,8 @@ enum Act {
     Use(Source),
     Verify,
     Wait,
+    /// Wait in line for a place.
+    Line,
     GoDirect,
     Fail(ReadError),
 }
@@ -149,7 +154,7 @@ impl Reader {
                 Source::Disk => Some(Reach::Bytes(self.until - self.pos)),
                 Source::Fill(fill) => Some(match fill.look(self.pos) {
                     Some(reach) => reach,
-                    None => fill.wait(self.pos).await,
+                    None => self.shared.wait_for(&self.version, fill, self.pos, self.id).await,
                 }),
             };
             match found {
@@ -180,13 +185,17 @@ impl Reader {
             self.source = Source::Unknown;
         }
         let version = self.version.clone();
-        let mut act = self.look(slice);
+        let mut act = self.look(slice, None);
         loop {
             match act {
                 Act::Use(Source::Disk) if !self.has_files().await => self.go_direct(),
                 Act::Use(source) => self.source = source,
                 Act::GoDirect => self.go_direct(),
                 Act::Fail(error) => return Err(error),
+                Act::Line => {
+                    act = self.stand_in_line(slice).await?;
+                    continue;
+                }
                 Act::Verify | Act::Wait => {
                     self.checked = true;
                     // Made before the work starts, or before another look: it is woken by what settles from here on.
@@ -194,13 +203,13 @@ impl Reader {
                     if matches!(act, Act::Verify) {
                         self.verify(slice);
                     } else {
-                        act = self.look(slice);
+                        act = self.look(slice, None);
                         if !matches!(act, Act::Wait) {
                             continue;
                         }
                     }
                     settled.await;
-                    act = self.look(slice);
+                    act = self.look(slice, None);
                     continue;
                 }
             }
@@ -208,24 +217,31 @@ impl Reader {
         }
     }
 
-    /// One look at the claims: moves the pin, and claims what this reader has to start.
-    fn look(&mut self, slice: u32) -> Act {
+    /// One look at the claims: moves the pin, and claims what this reader has to start, if there is a place for it.
+    fn look(&mut self, slice: u32, mut place: Option<Arc<Place>>) -> Act {
         // Before the claims: an alarm from here on is told by the difference.
         self.alarms = self.version.alarms.load(Ordering::SeqCst);
         let Some(id) = self.id else { return Act::GoDirect };
         let (mut leads, mut unverified, mut litter) = (Vec::new(), None, Vec::new());
+        let (places, version) = (&self.shared.places, &self.version);
         let act = self.version.with(|claims, doom| {
             claims.enter(id, slice);
             litter = claims.take_litter();
-            let step = claims.step(id);
+            let step = claims.step(id, || {
+                place = place.take().or_else(|| places.at_hand(version));
+                // What isn't going to start needs none.
+                place.is_some() || doom.is_some()
+            });
             let act = match (step, doom) {
                 (Step::Present, _) => Act::Use(Source::Disk),
                 (Step::Verify, _) => Act::Verify,
                 (Step::Busy, _) => Act::Wait,
+                (Step::Full, _) => Act::Line,
                 (Step::Join(fill), _) => Act::Use(Source::Fill(fill)),
                 (Step::Start(_), Some(Doom::Changed)) => Act::Fail(ReadError::Changed),
                 (Step::Start(_), Some(Doom::Dropped)) => Act::GoDirect,
                 (Step::Start(slices), None) => {
+                    let Some(place) = place.take() else { return Act::Line };
                     let geometry = self.version.geometry;
                     let bytes = geometry.bytes(&slices);
                     if self.pos - bytes.start > TAIL_FIRST {
@@ -234,15 +250,21 @@ impl Reader {
                         let head = Fill::head(bytes.start, tail.clone());
                         let run = claims.begin(slice + 1..slices.end, slice, id, tail.clone());
                         let rest = ByteRange { start: from, end: bytes.end };
-                        leads.push(Lead { run, fill: tail.clone(), bytes: rest, part: Part::Tail });
+                        leads.push(Lead {
+                            run,
+                            fill: tail.clone(),
+                            bytes: rest,
+                            part: Part::Tail,
+                            place: place.clone(),
+                        });
                         let run = claims.begin(slice..slice + 1, slice, id, head.clone());
                         let first = ByteRange { start: bytes.start, end: from };
-                        leads.push(Lead { run, fill: head.clone(), bytes: first, part: Part::Head(tail) });
+                        leads.push(Lead { run, fill: head.clone(), bytes: first, part: Part::Head(tail), place });
                         Act::Use(Source::Fill(head))
                     } else {
                         let fill = Fill::new(bytes.start, id);
                         let run = claims.begin(slices, slice, id, fill.clone());
-                        leads.push(Lead { run, fill: fill.clone(), bytes, part: Part::Whole });
+                        leads.push(Lead { run, fill: fill.clone(), bytes, part: Part::Whole, place });
                         Act::Use(Source::Fill(fill))
                     }
                 }
@@ -251,15 +273,26 @@ impl Reader {
                 return act;
             }
             unverified = claims.verify_ahead(id);
-            if let Some(slices) = claims.ahead(id) {
+            let mut place = None;
+            let may_start = || {
+                place = places.at_hand(version);
+                place.is_some()
+            };
+            if let Some(slices) = claims.ahead(id, may_start)
+                && let Some(place) = place
+            {
                 let bytes = self.version.geometry.bytes(&slices);
                 let fill = Fill::new(bytes.start, id);
                 let run = claims.begin(slices.clone(), slices.start, id, fill.clone());
-                leads.push(Lead { run, fill, bytes, part: Part::Whole });
+                leads.push(Lead { run, fill, bytes, part: Part::Whole, place });
             }
             act
         });
         self.shared.clear(&self.version, litter);
+        if !leads.is_empty() {
+            // Others in line may want these slices.
+            self.version.settled.notify_waiters();
+        }
         for lead in leads {
             launch(&self.shared, &self.version, lead);
         }

@@ -1,7 +1,8 @@
 //! A run: one transfer from the origin into a stretch of slices, as a task that outlives the reader that started it.
 
 use crate::claims::RunId;
-use crate::fill::{Failure, Fill, Reach};
+use crate::fill::{Failure, Fill, Reach, Task};
+use crate::places::Place;
 use crate::shared::{Shared, Work};
 use crate::store::Files;
 use crate::version::{Doom, Version};
@@ -10,6 +11,7 @@ use futures_util::{FutureExt, StreamExt};
 use slice::{ByteRange, OriginBody, OriginError};
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use xxhash_rust::xxh3::Xxh3Default;
 
 /// Bytes written at once. What arrives during a write is written by the next: the slower the disk, the larger the writes.
@@ -24,6 +26,7 @@ pub(crate) struct Lead {
     /// Bytes to ask for.
     pub(crate) bytes: ByteRange,
     pub(crate) part: Part,
+    pub(crate) place: Arc<Place>,
 }
 
 /// What of its slices a run fetches.
@@ -40,7 +43,7 @@ pub(crate) enum Part {
 /// Starts a run on the current runtime.
 pub(crate) fn launch(shared: &Arc<Shared>, version: &Arc<Version>, lead: Lead) {
     shared.counters.running_fills.add(1);
-    let Lead { run, fill, bytes, part } = lead;
+    let Lead { run, fill, bytes, part, place } = lead;
     let mut job = Job {
         shared: shared.clone(),
         version: version.clone(),
@@ -48,13 +51,15 @@ pub(crate) fn launch(shared: &Arc<Shared>, version: &Arc<Version>, lead: Lead) {
         fill,
         // What stands if the task is dropped half-way: its runtime ended, or it panicked.
         outcome: Err(Failure::Origin(OriginError::Unreachable)),
+        _place: place,
         _work: shared.work(),
     };
     tokio::spawn(async move {
-        job.outcome = match part {
-            Part::Head(tail) => job.head(bytes, &tail).await,
-            Part::Whole => job.stretch(bytes, false).await,
-            Part::Tail => job.stretch(bytes, true).await,
+        job.outcome = tokio::select! {
+            biased;
+            // Its claims are others' already, and it waits for nothing but the origin.
+            () = job.fill.abandoned() => Ok(()),
+            outcome = job.fetch(bytes, part) => outcome,
         };
         match job.outcome {
             Err(Failure::Origin(OriginError::Changed)) => {
@@ -74,6 +79,8 @@ struct Job {
     run: RunId,
     fill: Arc<Fill>,
     outcome: Result<(), Failure>,
+    /// Given back when the claims are free.
+    _place: Arc<Place>,
     /// The last field: dropped last.
     _work: Work,
 }
@@ -89,6 +96,14 @@ struct Writer {
 }
 
 impl Job {
+    async fn fetch(&self, bytes: ByteRange, part: Part) -> Result<(), Failure> {
+        match part {
+            Part::Head(tail) => self.head(bytes, &tail).await,
+            Part::Whole => self.stretch(bytes, false).await,
+            Part::Tail => self.stretch(bytes, true).await,
+        }
+    }
+
     async fn stretch(&self, bytes: ByteRange, is_tail: bool) -> Result<(), Failure> {
         let geometry = self.version.geometry;
         let (files, body) = tokio::join!(self.files(), self.open(bytes));
@@ -106,7 +121,7 @@ impl Job {
             if at >= self.limit(at) {
                 return Ok(());
             }
-            let batch = body.gather(bytes.end - at).await?;
+            let batch = self.gather(&mut body, bytes.end - at).await?;
             let last = at + batch.iter().map(|chunk| chunk.len() as u64).sum::<u64>();
             // From here on no split cuts before `last`; what was cut off meanwhile isn't ours to write.
             let limit = self.limit(last - 1).min(last);
@@ -130,7 +145,11 @@ impl Job {
         let (mut body, files) = (body?, files?);
         let mut at = bytes.start;
         while at < bytes.end {
-            let batch = body.gather(bytes.end - at).await?;
+            let batch = self.gather(&mut body, bytes.end - at).await?;
+            if at >= self.limit(at) {
+                // Abandoned: the slice is another's.
+                return Ok(());
+            }
             let files = files.clone();
             let end = self.blocking(move |shared| shared.write_all(&files, &batch, at)).await?;
             self.publish(end, &[]);
@@ -139,8 +158,13 @@ impl Job {
         }
         // The hive's stream is free for others while the tail takes its time.
         drop(body);
+        self.fill.set(Task::Follows);
         let end = self.version.geometry.end(slice);
         expect(tail.wait(end - 1).await)?;
+        self.fill.set(Task::Works);
+        if self.limit(end - 1) < end {
+            return Ok(());
+        }
         self.blocking(move |shared| {
             let checksum =
                 shared.store.checksum(&files, bytes.start..end).inspect_err(|error| shared.disk_error(error))?;
@@ -155,7 +179,10 @@ impl Job {
     async fn open(&self, bytes: ByteRange) -> Result<Body, Failure> {
         self.shared.counters.fills.add(1);
         let meta = &self.version.meta;
-        let opened = self.shared.origin.open(self.version.media, &meta.etag, bytes).await.map_err(Failure::Origin)?;
+        self.fill.set(Task::Asks);
+        let opened = self.shared.origin.open(self.version.media, &meta.etag, bytes).await;
+        self.fill.set(Task::Works);
+        let opened = opened.map_err(Failure::Origin)?;
         if opened.meta.etag != meta.etag {
             return Err(Failure::Origin(OriginError::Changed));
         }
@@ -163,6 +190,14 @@ impl Job {
             return Err(Failure::Origin(OriginError::Protocol));
         }
         Ok(Body { stream: opened.body, end: None })
+    }
+
+    /// The next bytes. What follows asks `limit` before it writes: the fill may have been abandoned just now.
+    async fn gather(&self, body: &mut Body, left: u64) -> Result<Vec<Bytes>, Failure> {
+        self.fill.set(Task::Asks);
+        let batch = body.gather(left).await;
+        self.fill.set(Task::Works);
+        batch
     }
 
     /// The version's files, made if need be, and room for what is to come.
@@ -191,6 +226,7 @@ impl Job {
 
     /// Readers may have the bytes up to `to`; these slices are whole.
     fn publish(&self, to: u64, done: &[u32]) {
+        self.version.stalls.store(0, Ordering::Relaxed);
         self.fill.publish(to);
         if done.is_empty() {
             return;

@@ -7,6 +7,7 @@ use crate::geometry::Geometry;
 use crate::keeper::Keeper;
 use crate::map::Map;
 use crate::open::OpenFiles;
+use crate::places::Places;
 use crate::stats::Counters;
 use crate::status::Freshness;
 use crate::store::{Files, Store};
@@ -47,6 +48,7 @@ pub(crate) struct Shared {
     pub(crate) keeper: Keeper,
     pub(crate) counters: Arc<Counters>,
     pub(crate) buffers: Arc<Buffers>,
+    pub(crate) places: Places,
     pub(crate) map: Mutex<Map>,
     /// Taken alone, or under the map's lock.
     pub(crate) absent: Mutex<Absences>,
@@ -73,6 +75,7 @@ impl Shared {
         Self {
             keeper: Keeper::new(config.max_size, config.min_free),
             buffers: Buffers::new(config.piece),
+            places: Places::new(&config),
             counters: Arc::default(),
             map: Mutex::default(),
             absent: Mutex::default(),

@@ -39,6 +39,12 @@ counters! {
     fills,
     /// Fills that failed, for whatever reason.
     fill_failures,
+    /// Fills ended because they brought no bytes while others waited for them.
+    fills_abandoned,
+    /// Reads that waited in line for a fill of their own.
+    fill_waits,
+    /// Reads that failed because that took too long.
+    fill_refusals,
     /// Reads that went on straight from the origin because the disk failed or the version was purged.
     directs,
     /// Questions to the origin about a media's version.
@@ -77,6 +83,8 @@ counters! {
     media,
     /// Gauge: fills running.
     running_fills,
+    /// Gauge: reads in line for a fill.
+    waiting_fills,
 }
 
 /// One figure.

@@ -3,15 +3,16 @@
 use crate::claims::{Claims, Pace};
 use crate::fill::Fill;
 use crate::geometry::Geometry;
+use crate::places::places;
 use crate::stats::Counters;
 use crate::status::ReadError;
 use crate::store::{Files, Store};
 use parking_lot::Mutex;
 use slice::{MediaId, MediaMeta};
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 /// Why a version is no longer the cache's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +52,10 @@ pub(crate) struct Version {
     /// Slices of which bytes had left memory. Moves before a check loads them again: who found a slice trusted before that
     /// looks once more before it believes what it then finds in memory.
     pub(crate) alarms: AtomicU64,
+    /// Places of its fills.
+    pub(crate) places: Arc<Semaphore>,
+    /// Fills that were abandoned since one brought bytes.
+    pub(crate) stalls: AtomicU32,
     /// When its files were last asked for, among all versions.
     pub(crate) used: AtomicU64,
     /// When somebody last began or ended a read, in Unix seconds; 0 if nobody has told the time since.
@@ -85,6 +90,8 @@ impl Version {
             settled: Notify::new(),
             slot: OnceLock::new(),
             alarms: AtomicU64::new(0),
+            places: places(pace.max_fills),
+            stalls: AtomicU32::new(0),
             used: AtomicU64::new(0),
             last_read: AtomicU64::new(last_read),
             withdrawn: AtomicBool::new(false),

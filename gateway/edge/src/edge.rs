@@ -179,6 +179,10 @@ fn cache_config(settings: &config::gateway::Cache) -> CacheConfig {
         first_run: settings.first_run,
         max_run: settings.max_run,
         orphan_budget: settings.orphan_budget,
+        max_fills: settings.max_fills,
+        max_fills_per_media: settings.max_fills_per_media,
+        fill_patience: settings.fill_patience.get(),
+        lock_age: settings.lock_age.get(),
         ..CacheConfig::new(settings.folder.clone())
     }
 }
@@ -193,6 +197,9 @@ fn cache_events(stats: &CacheStats) -> Rows {
         ("stale", stats.stale),
         ("fills", stats.fills),
         ("fill_failures", stats.fill_failures),
+        ("fills_abandoned", stats.fills_abandoned),
+        ("fill_waits", stats.fill_waits),
+        ("fill_refusals", stats.fill_refusals),
         ("directs", stats.directs),
         ("describes", stats.describes),
         ("revalidated", stats.revalidated),
@@ -215,5 +222,6 @@ fn cache_state(stats: &CacheStats) -> Rows {
         ("slices", stats.slices),
         ("media", stats.media),
         ("running_fills", stats.running_fills),
+        ("waiting_fills", stats.waiting_fills),
     ]
 }

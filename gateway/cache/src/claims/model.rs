@@ -28,6 +28,8 @@ struct World {
     queue: Vec<u32>,
     written: HashSet<u32>,
     handles: u64,
+    /// There is a place for every run.
+    patient: bool,
 }
 
 impl World {
@@ -39,6 +41,7 @@ impl World {
             max_run: rng.random_range(first_run..12),
             join_distance: rng.random_range(0..4),
             orphan_budget: rng.random_range(0..4),
+            max_fills: 1,
         };
         let mut claims = Claims::new(geometry, pace);
         let (mut queue, mut written) = (Vec::new(), HashSet::new());
@@ -50,7 +53,7 @@ impl World {
             }
         }
         let (viewers, runs) = (BTreeMap::new(), BTreeMap::new());
-        Self { claims, viewers, runs, busy: HashSet::new(), queue, written, handles: 0 }
+        Self { claims, viewers, runs, busy: HashSet::new(), queue, written, handles: 0, patient: false }
     }
 
     fn begin(&mut self, slices: Range<u32>, leader: ReaderId) {
@@ -70,7 +73,8 @@ impl World {
         self.claims.enter(id, at);
         self.viewers.get_mut(&id).unwrap().pinned = Some(at);
         self.clear();
-        let step = self.claims.step(id);
+        let may_start = self.patient || rng.random_bool(0.7);
+        let step = self.claims.step(id, || may_start);
         match step {
             Step::Present => {
                 assert!(self.written.contains(&at), "{at} is served but was never written, or was punched");
@@ -83,16 +87,18 @@ impl World {
             }
             Step::Verify => {
                 let good = rng.random_bool(0.8);
-                assert!(matches!(self.claims.step(id), Step::Busy), "one verifies, the others wait");
+                assert!(matches!(self.claims.step(id, || true), Step::Busy), "one verifies, the others wait");
                 self.claims.verified(at, good);
             }
             Step::Busy => assert!(self.busy.contains(&at), "{at} is busy but nobody works on it"),
             Step::Join(_) => {
                 let run = self.claims.runs.iter().find(|run| run.from <= at && at < run.end).expect("a run to join");
-                assert!(at <= run.at + self.claims.pace.join_distance, "waits behind a long transfer");
+                let is_near = at <= run.at + self.claims.pace.join_distance;
+                assert!(is_near || !may_start, "waits behind a long transfer");
             }
+            Step::Full => assert!(!may_start && self.claims.is_free(at), "waits in line for what it could have"),
             Step::Start(slices) => {
-                assert!(slices.start == at && slices.end <= end.max(at + 1));
+                assert!(may_start && slices.start == at && slices.end <= end.max(at + 1));
                 self.begin(slices, id);
             }
         }
@@ -100,7 +106,7 @@ impl World {
             assert!(next > at && next < end && self.written.contains(&next));
             self.claims.verified(next, rng.random_bool(0.8));
         }
-        if let Some(slices) = self.claims.ahead(id) {
+        if let Some(slices) = self.claims.ahead(id, || may_start) {
             assert!(slices.start > at && slices.end <= end);
             self.begin(slices, id);
         }
@@ -118,6 +124,15 @@ impl World {
             self.queue.push(at);
         }
         self.runs.insert(run, at + 1);
+    }
+
+    /// A reader has waited too long for a run's bytes.
+    fn abandon(&mut self, run: RunId) {
+        let handle = self.claims.runs.iter().find(|it| it.id == run).map(|run| run.handle).unwrap();
+        assert_eq!(self.claims.abandon(|it| *it == handle, |_| true), []);
+        assert_eq!(self.claims.abandon(|it| *it == handle, |_| false), [handle]);
+        assert_eq!(self.claims.reserve(run, SLICES), 0, "its task may write nothing more");
+        self.finish(run);
     }
 
     fn finish(&mut self, run: RunId) {
@@ -205,7 +220,10 @@ fn play(seed: u64) {
                 world.view(viewers[rng.random_range(0..viewers.len())], &mut rng);
             }
             10..=14 if !runs.is_empty() => world.write(runs[rng.random_range(0..runs.len())]),
-            15 if !runs.is_empty() => world.finish(runs[rng.random_range(0..runs.len())]),
+            15 if !runs.is_empty() => {
+                let run = runs[rng.random_range(0..runs.len())];
+                if rng.random_bool(0.5) { world.finish(run) } else { world.abandon(run) }
+            }
             16 | 17 if !world.queue.is_empty() => world.evict(rng.random_range(0..world.queue.len())),
             18 => world.settle(),
             19 if !viewers.is_empty() => {
@@ -216,7 +234,8 @@ fn play(seed: u64) {
         }
         world.check();
     }
-    // Nobody is forgotten: with disk and origin at work, all get to their ends.
+    // Nobody is forgotten: with disk and origin at work, and places for all, they get to their ends.
+    world.patient = true;
     let mut rounds = 0;
     while !world.viewers.is_empty() || !world.runs.is_empty() {
         rounds += 1;

@@ -13,6 +13,8 @@ mod fills;
 #[cfg(test)]
 mod keeping;
 #[cfg(test)]
+mod pacing;
+#[cfg(test)]
 mod purges;
 #[cfg(test)]
 mod support;
