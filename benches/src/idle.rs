@@ -25,7 +25,7 @@ const SIP: usize = 16;
 const SWEEPS: usize = 5;
 const PAUSE: Duration = Duration::from_secs(1);
 /// Streams that are opened at the same time.
-const AT_ONCE: usize = 50;
+const AT_ONCE: usize = 250;
 /// Streams from one address of this machine, so that none runs out of ports.
 const BY_ADDRESS: usize = 5000;
 /// Files that a server of so many streams and what holds them open need besides.
@@ -61,7 +61,8 @@ pub(crate) async fn run(seed: u64) -> Result<(), Failure> {
     let mut rows = Vec::new();
     // Programs are started anew for each: memory that one crowd left behind would be there for the next.
     for (number, scheme) in ["HTTP", "TLS"].into_iter().enumerate() {
-        let settings = Settings::default().gateway("threads", "1");
+        // As nginx' send_timeout in its settings: viewers so idle would be cut after a minute, by default of both.
+        let settings = Settings::default().gateway("threads", "1").gateway("limits.write_timeout", "\"10m\"");
         let settings = (0..FILMS).fold(settings, |settings, film| settings.film(&format!("idle-{film}.mkv"), FILM));
         let rig = Rig::start(settings, true).await?;
         let films: Vec<&Film> = rig.stack.films.iter().collect();
@@ -132,8 +133,10 @@ async fn hold(
         for stream in &mut streams {
             // Nothing there is no end: the other side may send again only once there is room for a whole segment.
             let sip = tokio::time::timeout(Duration::ZERO, stream.skip(SIP)).await;
-            if matches!(sip, Ok(Ok(0) | Err(_))) {
-                return Err(format!("{} gave up on a slow viewer", edge.name).into());
+            match sip {
+                Ok(Ok(0)) => return Err(format!("{} gave up on a slow viewer", edge.name).into()),
+                Ok(Err(error)) => return Err(format!("{}: a slow viewer: {error}", edge.name).into()),
+                Ok(Ok(_)) | Err(_) => {}
             }
         }
     }
@@ -167,7 +170,7 @@ fn socket_bytes() -> Result<f64, Failure> {
 
 fn print(rows: &[Row]) {
     println!(
-        "Each viewer has a connection of its own with a receive buffer as small as the kernel makes one, asks for {} MiB of {FILMS} cached \
+        "Each viewer has a connection of its own with a receive buffer of 16 KiB, asks for {} MiB of {FILMS} cached \
          films, and takes {SIP} bytes a second at most; {STREAMS} at once, held for {} s, one worker each. Memory is what the server has \
          resident, and of that what is no page of a file (anonymous), less what it had before the first viewer, for each of them. \
          What the kernel keeps for the sockets is no process's memory; for both ends together it stands beside.\n",

@@ -26,6 +26,8 @@ const HEAD: usize = 16 << 10;
 const PIECE: usize = 1 << 20;
 /// Ciphertext taken from the socket at once: rustls by itself asks for 4 KiB a call.
 const CIPHERTEXT: usize = 256 << 10;
+/// Receive buffer of a slow viewer: room for a record of TLS. With less, every answer's beginning waits for the kernel's timers.
+const SLOW: u32 = 16 << 10;
 /// Longest wait for one answer.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -69,7 +71,7 @@ pub(crate) struct Plan {
 #[derive(Clone, Copy)]
 pub(crate) enum Viewer {
     Fast,
-    /// From this address, with next to no room for what comes.
+    /// From this address, with little room for what comes.
     Slow(SocketAddr),
 }
 
@@ -178,9 +180,8 @@ impl Connection {
             Viewer::Fast => (PIECE, CIPHERTEXT),
             Viewer::Slow(source) => {
                 socket.bind(source)?;
-                // The kernel makes of it the least that it allows.
-                socket.set_recv_buffer_size(1)?;
-                (HEAD, 0)
+                socket.set_recv_buffer_size(SLOW)?;
+                (HEAD, 1)
             }
         };
         let stream = socket.connect(address).await?;
