@@ -89,6 +89,9 @@ async fn every_script_gives_the_bytes_or_an_error() {
         ("garbage, then sense", vec!["\0\u{1}garbage\r\n\r\n".into(), good()], Ok("cdefgh")),
         ("200 instead of 206", vec![HEAD_OK.replace("length: 10", "length: 6") + "cdefgh"], Err(OriginError::Protocol)),
         ("another range", vec![part(0, 5, "v1", 6, "abcdef")], Err(OriginError::Protocol)),
+        ("one byte more than asked for", vec![part(2, 8, "v1", 7, "cdefghi")], Err(OriginError::Protocol)),
+        ("no range named", vec![good().replace("bytes 2-7/10", "bytes")], Err(OriginError::Protocol)),
+        ("no size named", vec![good().replace("2-7/10", "2-7/*")], Err(OriginError::Protocol)),
         ("another version", vec![part(2, 7, "v2", 6, "cdefgh")], Err(OriginError::Changed)),
         (
             "another version on resume",
