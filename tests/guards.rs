@@ -42,7 +42,7 @@ fn framework_types_stay_in_their_rooms() {
             ],
         ),
         ("wasmtime::", &["plugins/host/"]),
-        ("redis::", &["plugins/kv/", "worker-hive/leases/", "tests/harness/src/"]),
+        ("redis::", &["plugins/kv/", "gateway/broadcast/", "worker-hive/leases/", "tests/harness/src/"]),
         ("jsonwebtoken::", &["gateway/viewer/"]),
     ];
     for (word, allowed) in rooms {

@@ -36,6 +36,9 @@ pub struct GatewaySettings {
     /// The slice cache on disk.
     #[serde(default)]
     pub cache: Cache,
+    /// What must not be served: see "gateway takedown --help".
+    #[serde(default)]
+    pub takedown: Takedown,
     /// What one viewer may ask for, and how long it may take.
     #[serde(default)]
     pub limits: Limits,
@@ -45,7 +48,8 @@ pub struct GatewaySettings {
     /// What all plugins share. Each plugin has a table of its own, "plugin" below.
     #[serde(default)]
     pub plugins: Plugins,
-    /// Where plugins keep what they remember. Without it, in the gateway's memory. Shared by all gateways that name it.
+    /// Where plugins keep what they remember, and by which gateways tell each other of purges and takedowns. Without it, plugins remember
+    /// in the gateway's memory, and each gateway is told by itself. Shared by all gateways that name it.
     pub redis: Option<Redis>,
     /// A plugin: a WebAssembly component that decides about requests. What is left out is as its own plugin.toml says. Changed on
     /// SIGHUP, together with tenants, while the gateway runs.
@@ -225,6 +229,16 @@ impl Default for Cache {
             lock_age: TimeSpan::seconds(10),
         }
     }
+}
+
+/// What must not be served.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Takedown {
+    /// File with the list, made by "gateway takedown init". A gateway whose file is missing or damaged does not start. If unset, nothing can be
+    /// taken down here.
+    #[schemars(extend("example" = "/var/lib/streamvault/takedowns"))]
+    pub file: Option<PathBuf>,
 }
 
 /// Bounds on viewers.

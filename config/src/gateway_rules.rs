@@ -29,6 +29,9 @@ impl Rules for GatewaySettings {
         check_hive(&self.hive, report);
         check_cache(&self.cache, report);
         check_limits(&self.limits, report);
+        if let Some(path) = &self.takedown.file {
+            report.require_absolute(path, "takedown.file");
+        }
         if let AccessLog::File(path) = &self.log.access {
             report.require_absolute(path, "log.access.file");
         }

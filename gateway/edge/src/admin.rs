@@ -1,12 +1,16 @@
-//! The operator's listener: `/healthz`, `/metrics`, and the plugins' state and changes. Never for viewers.
+//! The operator's listener: `/healthz`, `/metrics`; state and changes of plugins, cache and takedowns. Never for viewers.
 
 use crate::edge::Edge;
-use crate::plugin_admin;
+use crate::{cache_admin, plugin_admin, takedown_admin};
 use async_trait::async_trait;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
-use http::{Response, StatusCode};
+use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE};
+use http::{HeaderMap, Method, Response, StatusCode};
 use pingora::apps::http_app::ServeHttp;
 use pingora::protocols::http::ServerSession;
+use secrecy::ExposeSecret;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use sha2::{Digest, Sha256};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +18,8 @@ use tokio::net::TcpStream;
 
 /// Longest wait for a connection to ourselves.
 const HEALTH_PATIENCE: Duration = Duration::from_secs(1);
+/// Bytes of the longest body.
+const LONGEST: usize = 64 << 10;
 const TEXT: &str = "text/plain; charset=utf-8";
 
 /// Answers operators and their tools.
@@ -29,7 +35,50 @@ pub(crate) struct Reply {
     pub(crate) body: Vec<u8>,
 }
 
+/// A question.
+pub(crate) struct Asked {
+    pub(crate) method: Method,
+    pub(crate) query: String,
+    headers: HeaderMap,
+    body: Vec<u8>,
+}
+
+impl Asked {
+    /// Whether who asks may change something.
+    pub(crate) fn is_allowed(&self, edge: &Edge) -> Result<(), Reply> {
+        let Some(token) = &edge.admin_token else {
+            return Err(Reply::text(StatusCode::FORBIDDEN, "set admin.token in the settings to allow changes"));
+        };
+        let sent = self.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
+        // Hashes have one length, and where they differ says nothing about the token.
+        let right = sent.is_some_and(|sent| Sha256::digest(sent) == Sha256::digest(token.expose_secret()));
+        if right {
+            Ok(())
+        } else {
+            Err(Reply::text(StatusCode::UNAUTHORIZED, "Authorization: Bearer with admin.token is wanted"))
+        }
+    }
+
+    /// The JSON that was posted.
+    pub(crate) fn body<T: DeserializeOwned>(&self) -> Result<T, Reply> {
+        serde_json::from_slice(&self.body).map_err(|error| Reply::text(StatusCode::BAD_REQUEST, &error.to_string()))
+    }
+}
+
 impl Reply {
+    pub(crate) fn json(value: &impl Serialize) -> Self {
+        match serde_json::to_vec_pretty(value) {
+            Ok(mut body) => {
+                body.push(b'\n');
+                Self { status: StatusCode::OK, content_type: "application/json", body }
+            }
+            Err(error) => {
+                tracing::error!(%error, "an answer could not be written");
+                Self::text(StatusCode::INTERNAL_SERVER_ERROR, "no answer")
+            }
+        }
+    }
+
     /// A line for people.
     pub(crate) fn text(status: StatusCode, text: &str) -> Self {
         Self { status, content_type: TEXT, body: format!("{text}\n").into_bytes() }
@@ -76,13 +125,28 @@ impl Admin {
 impl ServeHttp for Admin {
     async fn response(&self, session: &mut ServerSession) -> Response<Vec<u8>> {
         let head = session.req_header();
-        let reply = match head.uri.path() {
-            "/healthz" => self.health().await,
-            "/metrics" => self.metrics(),
-            path => match path.strip_prefix("/plugins") {
-                Some(rest) => plugin_admin::answer(&self.edge, &head.method, rest, &head.headers).await,
-                None => Reply::text(StatusCode::NOT_FOUND, "/healthz, /metrics or /plugins"),
-            },
+        let path = head.uri.path().to_owned();
+        let mut asked = Asked {
+            method: head.method.clone(),
+            query: head.uri.query().unwrap_or_default().to_owned(),
+            headers: head.headers.clone(),
+            body: Vec::new(),
+        };
+        while let Ok(Some(piece)) = session.read_request_body().await {
+            if asked.body.len() + piece.len() > LONGEST {
+                return answer(Reply::text(StatusCode::PAYLOAD_TOO_LARGE, "too long"));
+            }
+            asked.body.extend_from_slice(&piece);
+        }
+        let segment = path.trim_start_matches('/').split('/').next().unwrap_or_default();
+        let rest = path.get(segment.len() + 1..).unwrap_or_default();
+        let reply = match segment {
+            "healthz" if rest.is_empty() => self.health().await,
+            "metrics" if rest.is_empty() => self.metrics(),
+            "plugins" => plugin_admin::answer(&self.edge, rest, &asked).await,
+            "cache" => cache_admin::answer(&self.edge, rest.trim_start_matches('/'), &asked).await,
+            "takedown" => takedown_admin::answer(&self.edge, rest, &asked).await,
+            _ => Reply::text(StatusCode::NOT_FOUND, "/healthz, /metrics, /plugins, /cache or /takedown"),
         };
         answer(reply)
     }

@@ -3,9 +3,10 @@
 use crate::accept::Accepted;
 use crate::directory::Tenanted;
 use crate::refusal::Refusal;
+use crate::selection::media_of;
 use crate::tenant::Tenant;
-use link::{Grant, LinkRequest, StreamTarget, TargetMedia, Verdict};
-use slice::{MediaId, Slug};
+use link::{Grant, LinkRequest, Verdict};
+use slice::MediaId;
 use std::sync::Arc;
 
 /// A request whose link holds. Only this step makes one, so nothing is asked of plugins, cache or hive before it. After the signature
@@ -24,11 +25,7 @@ pub(crate) struct Signed<'a> {
 /// Judges the link. A path that is no stream is told so before its signature is looked at: there is nothing behind it.
 pub(crate) fn authorize(tenanted: Tenanted<'_>, now: i64) -> Result<Signed<'_>, Refusal> {
     let Tenanted { accepted, tenant, alone } = tenanted;
-    let target = StreamTarget::parse(&accepted.uri).map_err(|_| Refusal::NoSuchPath)?;
-    let media = match target.media {
-        TargetMedia::Message { chat_id, message_id } => MediaId::Message { chat_id, message_id },
-        TargetMedia::Virtual { slug } => MediaId::Virtual(Slug::parse(slug).map_err(|_| Refusal::NoSuchPath)?),
-    };
+    let media = media_of(&accepted.uri).ok_or(Refusal::NoSuchPath)?;
     let remote = accepted.remote.map(|address| address.to_string());
     let request = LinkRequest { uri: &accepted.uri, host: Some(&accepted.host), remote_addr: remote.as_deref(), now };
     let (grant, expired) = match tenant.links.check(&request) {

@@ -1,4 +1,4 @@
-//! What runs beside the requests: reload on SIGHUP, the watch over plugins' folders, batches for observe plugins.
+//! What runs beside the requests: reload on SIGHUP, the watch over plugins' folders, batches for observe plugins, what other gateways tell.
 
 use crate::edge::Edge;
 use crate::observe;
@@ -41,15 +41,15 @@ impl Background {
 #[async_trait]
 impl BackgroundService for Background {
     async fn start(&self, mut shutdown: ShutdownWatch) {
-        // Not dropped when the drain begins: transfers go on for a while, and end one by one.
-        let mut observe = std::pin::pin!(self.observe());
+        // Not dropped when the drain begins: transfers go on for a while, end one by one, and may be taken down.
+        let mut aside = std::pin::pin!(async { tokio::join!(self.observe(), self.edge.acts.follow()) });
         tokio::select! {
             () = self.reload_on_hangup() => {}
             () = self.edge.reloader.watch() => {}
-            () = &mut observe => {}
+            _ = &mut aside => {}
             _ = shutdown.changed() => {}
         }
-        observe.await;
+        aside.await;
     }
 }
 

@@ -1,4 +1,4 @@
-//! Seventh step: the media is described, and ads plugins let the request pass or send it away.
+//! Eighth step: the media is described, and ads plugins let the request pass or send it away.
 
 use crate::permit::Permitted;
 use crate::refusal::Refusal;
@@ -40,6 +40,7 @@ async fn looked_up(permitted: &Permitted<'_>, cache: &Cache) -> Result<Media, Re
     let authorized = &permitted.identified.authorized;
     let media = cache.media(authorized.media).await?;
     authorized.still(media.meta())?;
+    authorized.watch.judge(authorized.media, &media).await?;
     Ok(media)
 }
 

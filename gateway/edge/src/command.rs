@@ -1,11 +1,13 @@
-//! The `gateway` command: `run`, `check`, `sign`, `plugin`.
+//! The `gateway` command: `run`, `check`, `sign`, `cache`, `takedown`, `plugin`.
 
 use crate::background;
+use crate::cache_command::{self, CacheCommand, CommandFailure};
 use crate::edge::{Edge, EdgeError};
 use crate::outcome;
 use crate::plugins::PluginsError;
 use crate::server::{self, ServerError};
 use crate::signals::Signals;
+use crate::takedown_command::{self, TakedownCommand, TakedownFailure};
 use crate::tenants::Tenants;
 use clap::{Args, Parser, Subcommand};
 use config::gateway::LogFormat;
@@ -22,6 +24,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
+use takedown::ListFile;
 use tokio::sync::Notify;
 use tracing_subscriber::EnvFilter;
 
@@ -53,6 +56,12 @@ enum Command {
         after_help = "Examples:\n  gateway sign --config gateway.toml --path /stream/-1001700000001/7/film.mp4\n  gateway sign --config gateway.toml --path /stream/-1001700000001/7 --ttl 30m --base https://films.example.com"
     )]
     Sign(Sign),
+    /// See, check and purge the cache of a running gateway.
+    #[command(subcommand)]
+    Cache(CacheCommand),
+    /// Take media out of service for good, whatever links and plugins say.
+    #[command(subcommand)]
+    Takedown(TakedownCommand),
     /// Make, check, test, measure and sign plugins; see and change those of a running gateway.
     #[command(subcommand)]
     Plugin(PluginCommand),
@@ -106,6 +115,10 @@ enum Failure {
     Package(#[from] PackageError),
     #[error("{0}")]
     Plugin(#[from] CommandError),
+    #[error("{0}")]
+    Asked(#[from] CommandFailure),
+    #[error("{0}")]
+    Takedown(#[from] TakedownFailure),
     #[error("log.level: {0}")]
     Filter(#[from] tracing_subscriber::filter::ParseError),
     #[error("name the tenant with --tenant; the settings know: {0}")]
@@ -123,6 +136,8 @@ pub fn main() -> ExitCode {
         Command::Run(config) => run(&config),
         Command::Check(config) => check(&config),
         Command::Sign(sign) => self::sign(&sign),
+        Command::Cache(command) => cache_command::run(&command).map_err(Failure::from),
+        Command::Takedown(command) => takedown_command::run(&command).map_err(Failure::from),
         Command::Plugin(command) => plugin_command::run(command).map_err(Failure::from),
         Command::Outcomes => write!(std::io::stdout(), "{}", outcome::markdown()).map_err(Failure::from),
     };
@@ -184,6 +199,9 @@ fn check(config: &Config) -> Result<(), Failure> {
     }
     Tenants::new(&settings.tenant).map_err(EdgeError::from)?;
     server::check_certificates(&settings)?;
+    if let Some(path) = &settings.takedown.file {
+        ListFile::read(path).map_err(EdgeError::from)?;
+    }
     let trust = plugin_package::trust(&settings.plugins).map_err(PluginsError::from).map_err(EdgeError::from)?;
     for spec in plugin_package::specs(&settings.plugin).iter().filter(|spec| spec.enabled) {
         Package::open(spec, &trust)?;

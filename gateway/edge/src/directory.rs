@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use plugin_host::{Chain, TenantRecord, TenantStatus};
 use plugin_package::Hook;
 use quick_cache::sync::Cache;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::convert::Infallible;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -50,6 +50,8 @@ pub(crate) struct Directory {
     found: Cache<String, Arc<Slot>>,
     /// Tenants that were found, by id: one of many domains is made and kept once.
     made: Mutex<HashMap<String, Made>>,
+    /// Channels of tenants that were found, by their last records. Kept when the others are forgotten: what is purged is what they had.
+    channels: Mutex<HashMap<String, BTreeSet<i64>>>,
     /// Counts changes of plugins: what was answered before one is not believed after it.
     epoch: AtomicU64,
     strangers: Semaphore,
@@ -85,6 +87,7 @@ impl Directory {
             fixed: ArcSwap::from_pointee(fixed),
             found: Cache::new(MOST_HOSTS),
             made: Mutex::default(),
+            channels: Mutex::default(),
             epoch: AtomicU64::new(0),
             strangers: Semaphore::new(STRANGERS),
             nobody: Arc::from(""),
@@ -109,6 +112,12 @@ impl Directory {
         self.epoch.fetch_add(1, Ordering::AcqRel);
         self.found.clear();
         self.made.lock().clear();
+    }
+
+    /// A tenant's channels as they were known last; `Some(None)` if it has no list of them.
+    pub(crate) fn channels_of(&self, id: &str) -> Option<Option<BTreeSet<i64>>> {
+        let fixed = self.fixed().by_id(Some(id)).map(|tenant| tenant.channels());
+        fixed.or_else(|| self.channels.lock().get(id).cloned().map(Some))
     }
 
     /// The tenant of a request. `tick` is the edge's own clock, `now` seconds since 1970.
@@ -176,6 +185,13 @@ impl Directory {
         answer
     }
 
+    fn note_channels(&self, record: &TenantRecord) {
+        let mut channels = self.channels.lock();
+        if channels.len() < MOST_HOSTS || channels.contains_key(&record.id) {
+            channels.insert(record.id.clone(), record.channels.iter().copied().collect());
+        }
+    }
+
     async fn ask(&self, host: &str, plugins: &Chain, tick: Duration) -> Result<Option<Arc<Tenant>>, Refusal> {
         // Anybody can make hosts fail. That a plugin fails is told, and not too often, by the plugins' own log.
         let failed = |reason: String| {
@@ -187,6 +203,7 @@ impl Directory {
         let Some(record) = plugins.tenant(host, &taken).await.map_err(|error| failed(error.to_string()))? else {
             return Ok(None);
         };
+        self.note_channels(&record);
         if let Some(made) = self.made.lock().get(&record.id)
             && made.record == record
             && tick < made.until

@@ -1,16 +1,20 @@
 //! Everything a request needs, built once from the settings.
 
 use crate::access_log::AccessLogger;
+use crate::acts::Acts;
 use crate::clock;
 use crate::directory::Directory;
 use crate::log_writer::WriterGuard;
 use crate::metrics::{Elsewhere, Metrics, Rows};
 use crate::observe::Observer;
+use crate::place::PlaceFile;
 use crate::plugin_metrics;
 use crate::plugins::{LivePlugins, PluginsError};
 use crate::reload::{Reloader, warn_of_lists};
+use crate::takedown::Takedowns;
 use crate::tenant::TenantError;
 use crate::tenants::Tenants;
+use broadcast::Broadcast;
 use cache::{Cache, CacheConfig, CacheStats};
 use config::{GatewaySettings, PeerAddress};
 use hive_client::{HiveAddress, HiveClient, HiveConfig};
@@ -18,7 +22,9 @@ use limits::{LimitStats, Limiter};
 use secrecy::SecretString;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
+use takedown::FileError;
 use tokio_util::sync::CancellationToken;
 
 /// The edge's parts.
@@ -29,6 +35,11 @@ pub(crate) struct Edge {
     pub(crate) observer: Observer,
     pub(crate) limiter: Limiter,
     pub(crate) cache: Cache,
+    pub(crate) cache_size: CacheSize,
+    /// A check of the cache is under way.
+    pub(crate) verifying: AtomicBool,
+    pub(crate) takedowns: Arc<Takedowns>,
+    pub(crate) acts: Acts,
     pub(crate) hive: HiveClient,
     pub(crate) metrics: Metrics,
     pub(crate) access_log: AccessLogger,
@@ -37,6 +48,12 @@ pub(crate) struct Edge {
     pub(crate) closing: CancellationToken,
     /// Who knows it may change plugins.
     pub(crate) admin_token: Option<SecretString>,
+}
+
+/// What the settings say of the cache, in bytes.
+pub(crate) struct CacheSize {
+    pub(crate) slice: u64,
+    pub(crate) max: u64,
 }
 
 /// Bounds on one viewer.
@@ -56,6 +73,10 @@ pub(crate) enum EdgeError {
     Plugins(#[from] PluginsError),
     #[error("cache: {0}")]
     Cache(#[from] cache::OpenError),
+    #[error("takedown.file: {0}")]
+    Takedown(#[from] FileError),
+    #[error("redis: {0}")]
+    Redis(#[from] broadcast::SetupError),
     #[error("hive.token holds characters that can't stand in a header")]
     Token(#[from] http::header::InvalidHeaderValue),
     #[error("metrics: {0}")]
@@ -77,6 +98,13 @@ impl Edge {
         let reloader = Reloader::new(file.to_owned(), settings, trust, plugins.clone(), directory.clone());
         let hive = HiveClient::new(hive_config(&settings.hive))?;
         let cache = Cache::open(cache_config(&settings.cache), Arc::new(hive.clone()))?;
+        let takedowns = Arc::new(Takedowns::open(&settings.takedown)?);
+        let place = PlaceFile::new(&settings.cache.folder);
+        let way = settings
+            .redis
+            .as_ref()
+            .map(|redis| Broadcast::new(redis.url.expose(), &redis.prefix, redis.timeout.get(), place.read()));
+        let acts = Acts::new(cache.clone(), takedowns.clone(), way.transpose()?, place);
         let (access_log, guard) = AccessLogger::open(&settings.log.access)?;
         let limits = Limits {
             max_ranges: settings.limits.max_ranges,
@@ -94,6 +122,10 @@ impl Edge {
             observer: Observer::default(),
             limiter: Limiter::new(),
             cache,
+            cache_size: CacheSize { slice: settings.cache.slice_size.bytes(), max: settings.cache.max_size.bytes() },
+            verifying: AtomicBool::new(false),
+            takedowns,
+            acts,
             hive,
             metrics: Metrics::new()?,
             access_log,
@@ -102,6 +134,12 @@ impl Edge {
             admin_token: settings.admin.token.as_ref().map(|token| SecretString::from(token.expose())),
         };
         Ok((Arc::new(edge), guard))
+    }
+
+    /// The cache's counters and gauges, by their names in the metrics.
+    pub(crate) fn cache_figures(&self) -> (Rows, Rows) {
+        let stats = self.cache.stats();
+        (cache_events(&stats), cache_state(&stats))
     }
 
     /// Prometheus' text format, with what cache, hive client and log counted themselves.

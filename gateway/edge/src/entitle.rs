@@ -1,4 +1,4 @@
-//! Fourth step: the tenant has a right to everything that the media is made of.
+//! Fifth step: the tenant has a right to everything that the media is made of.
 //!
 //! A message says by its path which channel it is of. Of a virtual file only the hive knows: so it is described here, before plugins
 //! are asked, and nothing of the description is told to anybody unless the tenant may serve every chat in it.
@@ -6,6 +6,7 @@
 use crate::accept::Accepted;
 use crate::authorize::Signed;
 use crate::refusal::Refusal;
+use crate::takedown::{Unlisted, Watch};
 use crate::tenant::Tenant;
 use cache::Cache;
 use link::Grant;
@@ -24,6 +25,8 @@ pub(crate) struct Authorized<'a> {
     pub(crate) media: MediaId,
     /// What plugins, limits and observers know it by.
     pub(crate) message: Message,
+    /// By what it may be served at all.
+    pub(crate) watch: Watch,
 }
 
 /// A message; of a virtual file its first part's.
@@ -34,14 +37,20 @@ pub(crate) struct Message {
 }
 
 /// Judges the tenant's right.
-pub(crate) async fn entitle<'a>(signed: Signed<'a>, cache: &Cache) -> Result<Authorized<'a>, Refusal> {
+pub(crate) async fn entitle<'a>(unlisted: Unlisted<'a>, cache: &Cache) -> Result<Authorized<'a>, Refusal> {
+    let Unlisted { signed, watch } = unlisted;
     let Signed { accepted, tenant, alone, grant, expired, media } = signed;
     let message = match media {
         MediaId::Message { chat_id, message_id } if tenant.may_serve(chat_id, alone) => Message { chat_id, message_id },
         MediaId::Message { .. } => return Err(Refusal::ForeignChannel),
-        MediaId::Virtual(_) => first_part(&tenant, alone, cache.media(media).await?.meta())?,
+        MediaId::Virtual(_) => {
+            let described = cache.media(media).await?;
+            let message = first_part(&tenant, alone, described.meta())?;
+            watch.judge(media, &described).await?;
+            message
+        }
     };
-    Ok(Authorized { accepted, tenant, alone, grant, expired, media, message })
+    Ok(Authorized { accepted, tenant, alone, grant, expired, media, message, watch })
 }
 
 impl Authorized<'_> {

@@ -1,6 +1,6 @@
 //! The way of every request, on one page. Each step takes what the step before it made:
 //!
-//! accept → tenant → link → right → viewer → policy → media and ads → plan → open
+//! accept → tenant → link → takedowns → right → viewer → policy → media and ads → plan → open
 //!
 //! What it returns is ready to be written; everything that can still become a clear status has happened by then.
 
@@ -14,6 +14,7 @@ use crate::identify::identify;
 use crate::permit::permit;
 use crate::plan::{Ready, plan};
 use crate::refusal::Refusal;
+use crate::takedown::pass;
 use http::request::Parts;
 use plugin_package::Hook;
 use std::net::IpAddr;
@@ -46,7 +47,8 @@ pub(crate) async fn answer(edge: &Edge, incoming: &Incoming<'_>, entry: &mut Ent
     let ads = edge.plugins.chain(Hook::Ads, &tenanted.tenant.id);
 
     let signed = authorize(tenanted, incoming.now)?;
-    let authorized = entitle(signed, &edge.cache).await?;
+    let unlisted = pass(signed, &edge.takedowns)?;
+    let authorized = entitle(unlisted, &edge.cache).await?;
     entry.authorized(&authorized);
     let identified = identify(authorized, incoming.now);
 

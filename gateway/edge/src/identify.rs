@@ -1,4 +1,4 @@
-//! Fifth step: who the viewer is, if the tenant's frontend signed a token that says so.
+//! Sixth step: who the viewer is, if the tenant's frontend signed a token that says so.
 
 use crate::entitle::Authorized;
 use config::gateway::{ViewerAlgorithm, ViewerTokens};

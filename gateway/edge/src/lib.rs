@@ -8,12 +8,16 @@
 
 mod accept;
 mod access_log;
+mod acts;
 mod admin;
 mod answer;
 mod authorize;
 mod background;
+mod cache_admin;
+mod cache_command;
 mod clear;
 mod clock;
+mod columns;
 mod command;
 mod directory;
 mod edge;
@@ -27,6 +31,7 @@ mod metrics;
 mod observe;
 mod outcome;
 mod permit;
+mod place;
 mod plan;
 mod playlist;
 mod plugin_admin;
@@ -35,9 +40,13 @@ mod plugins;
 mod proxy;
 mod refusal;
 mod reload;
+mod selection;
 mod serve;
 mod server;
 mod signals;
+mod takedown;
+mod takedown_admin;
+mod takedown_command;
 mod tenant;
 mod tenants;
 

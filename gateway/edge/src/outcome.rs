@@ -41,6 +41,10 @@ outcomes! {
     BodyCut = "body-cut", None, "", "Look at the hive's log and at the cache's disk at the same time.";
     /// The time that a policy set for the link came while its bytes went out; the connection was cut.
     ExpiredMidway = "expired-midway", None, "", "Nothing: a policy plugin set that time.";
+    /// The media was taken down while its bytes went out; the connection was cut.
+    TakenDownMidway = "taken-down-midway", None, "", "Nothing: an operator took it down.";
+    /// An operator purged the media and had what was running cut.
+    PurgedMidway = "purged-midway", None, "", "Nothing: an operator purged it with --running cut; players ask again.";
     /// The gateway was told to stop, and the transfer outlasted the drain; the connection was cut.
     DrainCut = "drain-cut", None, "", "Nothing: the viewer's player asks the next gateway for the rest.";
     /// The request target has a bad escape, a NUL, or climbs above the root.
@@ -66,6 +70,8 @@ outcomes! {
     /// The link is rightly signed, but a part of the virtual file lies in a channel that is not one of the tenant's. Viewers are told what
     /// they are told of a file that is none.
     ForeignVirtual = "foreign-virtual", Some(StatusCode::NOT_FOUND), "This film was not found.", "Add the channels of all its parts to the tenant's channels, or ask who signs such links.";
+    /// An operator took the media, its chat, its document or its content down (RFC 7725).
+    TakenDown = "taken-down", Some(StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS), "This film is not available for legal reasons.", "Nothing: see gateway takedown ls. The frontend should drop it.";
     /// A policy plugin refused; status and sentence may be the plugin's own.
     Denied = "denied", Some(StatusCode::FORBIDDEN), "This film can't be opened.", "Nothing, unless viewers complain: see the plugin's verdicts in the metrics.";
     /// A plugin sent the viewer elsewhere.

@@ -1,4 +1,4 @@
-//! Sixth step: policy plugins decide, and their limits and the tenant's become one.
+//! Seventh step: policy plugins decide, and their limits and the tenant's become one.
 
 use crate::entitle::Authorized;
 use crate::facts;

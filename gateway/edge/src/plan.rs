@@ -1,16 +1,18 @@
-//! Eighth step: the ranges are chosen, a place among the streams is taken, and the first bytes are at hand.
+//! Ninth step: the ranges are chosen, a place among the streams is taken, and the first bytes are at hand.
 
 use crate::accept::Method;
 use crate::answer;
 use crate::clear::Cleared;
 use crate::playlist;
 use crate::refusal::Refusal;
+use crate::takedown::Standing;
 use bytes::Bytes;
 use cache::{CacheStatus, Media, ReadError, Reader};
 use http::Response;
 use limits::{Bounds, Full, Limiter, Permit, StreamId};
 use slice::{Answer, Boundary, ByteRange, Multipart, restrict};
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// An answer decided upon, of one version of the media.
@@ -18,6 +20,7 @@ pub(crate) struct Planned {
     head: Response<()>,
     body: Body,
     pace: Pace,
+    standing: Arc<Standing>,
 }
 
 /// An answer that can be written: its first bytes have come, if it has any.
@@ -25,6 +28,8 @@ pub(crate) struct Ready {
     pub(crate) head: Response<()>,
     pub(crate) body: Body,
     pub(crate) pace: Pace,
+    /// To be checked before each piece, and waited for beside all that is waited for.
+    pub(crate) standing: Arc<Standing>,
 }
 
 /// How fast and how long a body may flow. Holds the request's place among its viewer's streams.
@@ -57,7 +62,9 @@ pub(crate) async fn plan(
     tick: Duration,
 ) -> Result<Planned, Refusal> {
     let permitted = &cleared.permitted;
-    let accepted = &permitted.identified.authorized.accepted;
+    let authorized = &permitted.identified.authorized;
+    let accepted = &authorized.accepted;
+    let standing = authorized.watch.standing(authorized.media, &cleared.media);
     // A text made anew has no parts that a policy could have meant.
     if permitted.windows.is_none()
         && let Some(text) = playlist::rewritten(cleared).await?
@@ -67,7 +74,7 @@ pub(crate) async fn plan(
             Method::Head => (Body::empty(), None),
             Method::Get => (Body::of_text(text), admit(cleared, limiter, tick)?),
         };
-        return Ok(Planned { head, body, pace: Pace { permit, until: permitted.until } });
+        return Ok(Planned { head, body, pace: Pace { permit, until: permitted.until }, standing });
     }
     let media = &cleared.media;
     let meta = media.meta();
@@ -90,7 +97,7 @@ pub(crate) async fn plan(
     // A place is taken before the first byte is asked for: who may not stream costs the hive nothing.
     let permit = if has_body { admit(cleared, limiter, tick)? } else { None };
     let body = if has_body { Body::new(media, &answer, multipart.as_ref()) } else { Body::empty() };
-    Ok(Planned { head, body, pace: Pace { permit, until: permitted.until } })
+    Ok(Planned { head, body, pace: Pace { permit, until: permitted.until }, standing })
 }
 
 /// A place among the viewer's and the tenant's streams, where there is any bound on them.
@@ -118,7 +125,9 @@ impl Planned {
         if let Some(status) = self.body.status {
             answer::cache_status(&mut self.head, status);
         }
-        Ok(Ready { head: self.head, body: self.body, pace: self.pace })
+        // Whoever waited for the first bytes may have waited past a takedown.
+        self.standing.check().await?;
+        Ok(Ready { head: self.head, body: self.body, pace: self.pace, standing: self.standing })
     }
 }
 

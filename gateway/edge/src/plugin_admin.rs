@@ -3,16 +3,13 @@
 //! `GET /plugins` lists. `POST /plugins/reload` reads settings and folders again. `POST /plugins/NAME/enable`, `disable`,
 //! `rollback` and `promote` change one plugin. Changes need `Authorization: Bearer TOKEN` with admin.token of the settings.
 
-use crate::admin::Reply;
+use crate::admin::{Asked, Reply};
 use crate::edge::Edge;
 use crate::plugins::Act;
-use http::header::AUTHORIZATION;
-use http::{HeaderMap, Method, StatusCode};
+use http::{Method, StatusCode};
 use plugin_host::{Change, GenerationStatus, Outcome, Status};
 use plugin_package::{FailPolicy, Isolation, Tenants};
-use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 
 /// What a change came to.
 #[derive(Serialize)]
@@ -90,12 +87,12 @@ impl Generation {
 }
 
 /// Answers a request whose path is `/plugins` and `rest`.
-pub(crate) async fn answer(edge: &Edge, method: &Method, rest: &str, headers: &HeaderMap) -> Reply {
+pub(crate) async fn answer(edge: &Edge, rest: &str, asked: &Asked) -> Reply {
     let words: Vec<&str> = rest.split('/').filter(|word| !word.is_empty()).collect();
-    match (method, words.as_slice()) {
-        (&Method::GET, []) => json(&edge.plugins.list().into_iter().map(Listed::of).collect::<Vec<_>>()),
+    match (&asked.method, words.as_slice()) {
+        (&Method::GET, []) => Reply::json(&edge.plugins.list().into_iter().map(Listed::of).collect::<Vec<_>>()),
         (&Method::POST, ["reload"] | [_, "enable" | "disable" | "rollback" | "promote"]) => {
-            match allowed(edge.admin_token.as_ref(), headers) {
+            match asked.is_allowed(edge) {
                 Ok(()) => change(edge, &words).await,
                 Err(refused) => refused,
             }
@@ -115,7 +112,7 @@ async fn change(edge: &Edge, words: &[&str]) -> Reply {
         [name, "promote"] => (*name, Act::Promote),
         _ => {
             return match edge.reloader.reload().await {
-                Ok(changes) => json(&Done { changes: changes.iter().map(line).collect() }),
+                Ok(changes) => Reply::json(&Done { changes: changes.iter().map(line).collect() }),
                 Err(error) => Reply::text(StatusCode::CONFLICT, &format!("nothing was changed: {error}")),
             };
         }
@@ -125,7 +122,7 @@ async fn change(edge: &Edge, words: &[&str]) -> Reply {
             edge.directory.forget();
             let done = format!("{name}: {act:?}").to_ascii_lowercase();
             tracing::warn!("by the operator: {done}");
-            json(&Done { changes: vec![done] })
+            Reply::json(&Done { changes: vec![done] })
         }
         Err(error) => Reply::text(StatusCode::CONFLICT, &error.to_string()),
     }
@@ -143,31 +140,4 @@ fn line(change: &Change) -> String {
         Outcome::Removed => "removed".to_owned(),
     };
     format!("{}: {what}", change.plugin)
-}
-
-fn allowed(token: Option<&SecretString>, headers: &HeaderMap) -> Result<(), Reply> {
-    let Some(token) = token else {
-        return Err(Reply::text(StatusCode::FORBIDDEN, "set admin.token in the settings to allow changes"));
-    };
-    let sent = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
-    // Hashes have one length, and where they differ says nothing about the token.
-    let right = sent.is_some_and(|sent| Sha256::digest(sent) == Sha256::digest(token.expose_secret()));
-    if right {
-        Ok(())
-    } else {
-        Err(Reply::text(StatusCode::UNAUTHORIZED, "Authorization: Bearer with admin.token is wanted"))
-    }
-}
-
-fn json(value: &impl Serialize) -> Reply {
-    match serde_json::to_vec_pretty(value) {
-        Ok(mut body) => {
-            body.push(b'\n');
-            Reply { status: StatusCode::OK, content_type: "application/json", body }
-        }
-        Err(error) => {
-            tracing::error!(%error, "an answer could not be written");
-            Reply::text(StatusCode::INTERNAL_SERVER_ERROR, "no answer")
-        }
-    }
 }

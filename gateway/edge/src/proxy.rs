@@ -8,6 +8,7 @@ use crate::flow::{self, Incoming};
 use crate::outcome::Outcome;
 use crate::serve::{self, Cut};
 use async_trait::async_trait;
+use cache::ReadError;
 use http::HeaderMap;
 use http::header::{CONNECTION, HeaderName, RANGE, REFERER, USER_AGENT};
 use pingora::http::RequestHeader;
@@ -95,11 +96,18 @@ impl ProxyHttp for EdgeProxy {
             tick: clock::tick(),
         };
         let sent = match flow::answer(&self.edge, &incoming, entry).await {
-            Ok(ready) => tokio::select! {
-                biased;
-                sent = serve::send(downstream, ready, entry, *started) => sent,
-                () = self.edge.closing.cancelled() => Err(Cut::Draining),
-            },
+            Ok(ready) => {
+                let standing = ready.standing.clone();
+                let sent = tokio::select! {
+                    biased;
+                    sent = serve::send(downstream, ready, entry, *started) => sent,
+                    () = standing.ended() => Err(Cut::TakenDown),
+                    () = self.edge.closing.cancelled() => Err(Cut::Draining),
+                };
+                // A takedown purges, too: the reader may be the first to notice.
+                let withdrawn = matches!(sent, Err(Cut::Origin(ReadError::Withdrawn)));
+                if withdrawn && standing.check().await.is_err() { Err(Cut::TakenDown) } else { sent }
+            }
             Err(refusal) => {
                 *outcome = refusal.outcome();
                 entry.reason = Some(refusal.to_string());
@@ -118,6 +126,8 @@ impl ProxyHttp for EdgeProxy {
                 *outcome = match &cut {
                     Cut::ClientGone => Outcome::ClientGone,
                     Cut::ClientStalled => Outcome::ClientStalled,
+                    Cut::TakenDown => Outcome::TakenDownMidway,
+                    Cut::Origin(ReadError::Withdrawn) => Outcome::PurgedMidway,
                     Cut::Origin(_) => Outcome::BodyCut,
                     Cut::Expired => Outcome::ExpiredMidway,
                     Cut::Draining => Outcome::DrainCut,

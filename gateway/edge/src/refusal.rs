@@ -9,6 +9,7 @@ use plugin_host::Cookie;
 use slice::OriginError;
 use std::sync::Arc;
 use std::time::Duration;
+use takedown::Record;
 
 /// Why a request is not answered with media. Each variant is one decision of one step of the flow.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -88,6 +89,9 @@ pub(crate) enum Refusal {
     /// The tenant has.
     #[error("the tenant has as many streams as it may")]
     TenantStreams,
+    /// An operator took it down.
+    #[error("{} was taken down by {}", .0.target, .0.by)]
+    TakenDown(Arc<Record>),
     /// The origin gave no bytes.
     #[error("origin: {0}")]
     Origin(#[from] OriginError),
@@ -124,6 +128,7 @@ impl Refusal {
             Self::RangeNotAllowed => Outcome::RangeNotAllowed,
             Self::ViewerStreams => Outcome::ViewerStreams,
             Self::TenantStreams => Outcome::TenantStreams,
+            Self::TakenDown(_) => Outcome::TakenDown,
             Self::BadMethod => Outcome::BadMethod,
             Self::NoSuchPath => Outcome::NoSuchPath,
             Self::LinkInvalid(_) => Outcome::LinkInvalid,
@@ -188,9 +193,11 @@ mod tests {
     use crate::outcome::Outcome;
     use link::InvalidLink;
     use slice::OriginError;
+    use takedown::Record;
 
     #[test]
     fn every_refusing_row_is_used_and_has_a_status() {
+        let taken = Record::new("chat:-1".parse().unwrap(), 1, true, 0, "alice", "x").unwrap();
         let mut refusals = vec![
             Refusal::BadTarget,
             Refusal::BadHost,
@@ -209,6 +216,7 @@ mod tests {
             Refusal::NoSuchPath,
             Refusal::LinkInvalid(InvalidLink::NoToken),
             Refusal::LinkExpired,
+            Refusal::TakenDown(taken.into()),
             Refusal::Internal("test"),
         ];
         refusals.extend(

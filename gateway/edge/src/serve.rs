@@ -28,6 +28,8 @@ pub(crate) enum Cut {
     ClientStalled,
     #[error("{0}")]
     Origin(#[from] ReadError),
+    #[error("the media was taken down")]
+    TakenDown,
     #[error("the gateway stops")]
     Draining,
     #[error("the time that a policy set for the link is over")]
@@ -41,7 +43,7 @@ pub(crate) async fn send(
     entry: &mut Entry,
     started: Instant,
 ) -> Result<(), Cut> {
-    let Ready { head, mut body, pace } = ready;
+    let Ready { head, mut body, pace, standing } = ready;
     entry.cache = body.status().map(|status| status.as_str());
     write_head(session, head, entry).await?;
     while let Some(piece) = body.next().await? {
@@ -51,6 +53,7 @@ pub(crate) async fn send(
             let piece = if rest.len() <= most { std::mem::take(&mut rest) } else { rest.split_to(most) };
             let length = piece.len() as u64;
             pace.wait(length).await?;
+            standing.check().await.map_err(|_| Cut::TakenDown)?;
             if let Err(error) = session.write_response_body(piece, false).await {
                 pace.give_back(length);
                 return Err(cut(error));

@@ -3,7 +3,7 @@
 use crate::identify::Tokens;
 use config::gateway::{self, Branding, Status, TenantLimits};
 use link::{LinkKey, LinkRules, RulesError, Scheme, SchemeRules, Verifier};
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -108,6 +108,11 @@ impl Tenant {
     /// them would be another's.
     pub(crate) fn may_serve(&self, chat_id: i64, alone: bool) -> bool {
         self.channels.as_ref().map_or(alone, |channels| channels.contains(&chat_id))
+    }
+
+    /// Its channels; `None` if it has no list of them.
+    pub(crate) fn channels(&self) -> Option<BTreeSet<i64>> {
+        self.channels.as_ref().map(|channels| channels.iter().copied().collect())
     }
 
     /// True if the settings name no channels for it.

@@ -85,16 +85,23 @@ impl ListFile {
     /// # Errors
     /// Every [`FileError`] but [`FileError::Exists`].
     pub fn open(path: &Path) -> Result<(Self, List), FileError> {
-        let mut text = Vec::new();
         let file = Self::lock(path)?;
-        let read = File::open(path).and_then(|mut file| file.read_to_end(&mut text));
-        match read {
+        let list = Self::read(path)?;
+        Ok((file, list))
+    }
+
+    /// Reads the list, whoever holds the file.
+    ///
+    /// # Errors
+    /// [`FileError::Missing`], [`FileError::Damaged`], [`FileError::Disk`].
+    pub fn read(path: &Path) -> Result<List, FileError> {
+        let mut text = Vec::new();
+        match File::open(path).and_then(|mut file| file.read_to_end(&mut text)) {
             Ok(_) => {}
             Err(error) if error.kind() == ErrorKind::NotFound => return Err(FileError::Missing(path.to_owned())),
             Err(source) => return Err(FileError::Disk { path: path.to_owned(), source }),
         }
-        let damaged = |(line, what)| FileError::Damaged { path: path.to_owned(), line, what };
-        Ok((file, read_list(&text).map_err(damaged)?))
+        read_list(&text).map_err(|(line, what)| FileError::Damaged { path: path.to_owned(), line, what })
     }
 
     /// Puts a list in the place of the one before. It is on the disk when this returns. Blocks.

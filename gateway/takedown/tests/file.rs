@@ -46,6 +46,7 @@ fn what_was_saved_is_read_back() {
     assert!(empty.is_empty() && empty.records().is_empty());
     assert!(matches!(ListFile::open(&path), Err(FileError::InUse(_))));
     file.save(&list(7)).unwrap();
+    assert_eq!(lines(&ListFile::read(&path).unwrap()), lines(&list(7)), "whoever holds it");
     drop(file);
     let (_file, read) = ListFile::open(&path).unwrap();
     assert_eq!(lines(&read), lines(&list(7)));

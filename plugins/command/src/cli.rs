@@ -2,6 +2,7 @@
 
 use crate::error::CommandError;
 use crate::{admin, bench, build, check, inspect, keys, scaffold, testing};
+use admin_client::Gateway;
 use clap::{Args, Subcommand, ValueEnum};
 use plugin_package::Hook;
 use std::io::IsTerminal;
@@ -165,17 +166,6 @@ pub struct Sign {
     /// The private key.
     #[arg(long, value_name = "FILE")]
     pub(crate) key: PathBuf,
-}
-
-/// Which gateway.
-#[derive(Args, Debug)]
-pub struct Gateway {
-    /// Its settings: admin.address and admin.token.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) config: PathBuf,
-    /// Its admin listener, if that is elsewhere than the settings say.
-    #[arg(long, value_name = "HOST:PORT")]
-    pub(crate) address: Option<String>,
 }
 
 /// `list`.

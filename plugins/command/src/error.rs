@@ -1,5 +1,6 @@
 //! Why a command failed.
 
+use admin_client::AdminError;
 use config::ConfigError;
 use plugin_host::HostError;
 use plugin_kv::SetupError;
@@ -49,13 +50,8 @@ pub enum CommandError {
         message: String,
     },
     /// The running gateway can't be reached, or refused.
-    #[error("the gateway at {address}: {message}")]
-    Gateway {
-        /// Its admin listener.
-        address: String,
-        /// What it said, or what kept it from saying anything.
-        message: String,
-    },
+    #[error(transparent)]
+    Admin(#[from] AdminError),
     /// What was tried did not succeed; the details have been printed.
     #[error("{0}")]
     Failed(String),

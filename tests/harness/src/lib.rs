@@ -27,7 +27,7 @@ pub use process::{Process, ProcessError, binary};
 pub use redis::Redis;
 pub use settings::{ADMIN_TOKEN, Settings};
 pub use sign::{SECRET, path_escape, sign, token, viewer_token};
-pub use stack::Stack;
+pub use stack::{Printed, Stack};
 pub use terminal::Terminal;
 
 /// What harness code fails with: tests print it and stop.

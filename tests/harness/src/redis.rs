@@ -38,6 +38,12 @@ impl Redis {
         Ok(Self { process, socket })
     }
 
+    /// For the settings of a gateway elsewhere.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("redis+unix://{}", self.socket.display())
+    }
+
     /// `kill -9`.
     pub async fn kill(self) {
         self.process.kill().await;

@@ -139,6 +139,8 @@ impl GatewayFile {
             ("listen", "[{ address = \"127.0.0.1:0\" }]".to_owned()),
             ("threads", "2".to_owned()),
             ("admin.address", "\"127.0.0.1:0\"".to_owned()),
+            ("admin.token", format!("\"{ADMIN_TOKEN}\"")),
+            ("takedown.file", format!("\"{shown}/takedowns\"")),
             ("hive.address", format!("\"unix:{shown}/hive.sock\"")),
             ("hive.token", "\"harness-token\"".to_owned()),
             ("cache.folder", format!("\"{shown}/cache\"")),
@@ -149,7 +151,6 @@ impl GatewayFile {
         .into();
         let mut add = |key: &str, value: String| drop(toml.insert(key.to_owned(), value));
         if !self.plugins.is_empty() {
-            add("admin.token", format!("\"{ADMIN_TOKEN}\""));
             add("plugins.code_folder", format!("\"{shown}/code\""));
             add("plugins.secrets_folder", format!("\"{shown}/secrets\""));
             let plugins: Vec<String> = self.plugins.iter().map(|plugin| plugin.toml(folder)).collect();

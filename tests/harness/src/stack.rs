@@ -14,6 +14,31 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use telegram_sim::{Account, Channel, Sim, World};
 use tempfile::TempDir;
 
+/// What a command came to.
+#[derive(Clone, Debug)]
+pub struct Printed {
+    /// Its exit status; none if a signal ended it.
+    pub exit: Option<i32>,
+    /// What it wrote to standard output.
+    pub out: String,
+    /// What it wrote to standard error.
+    pub err: String,
+}
+
+impl Printed {
+    /// What it printed, if it succeeded.
+    ///
+    /// # Errors
+    /// What it said otherwise.
+    pub fn done(self) -> Result<String, Failure> {
+        if self.exit == Some(0) {
+            Ok(self.out)
+        } else {
+            Err(format!("{:?}: {}{}", self.exit, self.out, self.err).into())
+        }
+    }
+}
+
 /// Everything, running.
 pub struct Stack {
     /// The simulated Telegram, with its faults and counters.
@@ -78,6 +103,7 @@ impl Stack {
         let (gateway, hive) = (None, None);
         let redis = if redis { Some(Redis::start(folder.path()).await?) } else { None };
         let mut stack = Self { sim, films, gateway, hive, redis, client: nowhere, admin: nowhere, file, folder };
+        stack.gateway_command(&["takedown", "init"]).await?.done()?;
         stack.start_hive().await?;
         stack.start_gateway().await?;
         Ok(stack)
@@ -166,6 +192,27 @@ impl Stack {
             .output()
             .await?;
         if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned().into()) }
+    }
+
+    /// Runs one of the gateway's commands to its end; those that ask a running gateway ask the stack's.
+    ///
+    /// # Errors
+    /// When it can't be run.
+    pub async fn gateway_command(&self, words: &[&str]) -> Result<Printed, Failure> {
+        let mut command = tokio::process::Command::new(binary("gateway")?);
+        command.args(words).arg("--config").arg(self.folder.path().join("gateway.toml"));
+        if words.last() != Some(&"init") {
+            command.arg("--address").arg(self.admin.address.to_string());
+        }
+        let output = command.output().await?;
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Ok(Printed { exit: output.status.code(), out: text(&output.stdout), err: text(&output.stderr) })
+    }
+
+    /// The gateway's list of what must not be served.
+    #[must_use]
+    pub fn takedown_file(&self) -> PathBuf {
+        self.folder.path().join("takedowns")
     }
 
     /// The first channel as links name it.

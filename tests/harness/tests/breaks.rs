@@ -88,7 +88,11 @@ async fn a_gateway_killed_while_it_fills_loses_nothing_whole_and_lies_about_noth
         whole = (body.len().saturating_sub(1) >> 20 << 20).saturating_sub(1 << 20);
         if whole > 0 {
             let answer = stack.get("a.mkv", Some(&format!("bytes=0-{}", whole - 1))).await?;
-            assert_eq!(answer.header("x-cache-status"), Some("REVALIDATED"), "{whole} bytes were whole before the kill");
+            assert_eq!(
+                answer.header("x-cache-status"),
+                Some("REVALIDATED"),
+                "{whole} bytes were whole before the kill"
+            );
             film.compare(0, &answer.body)?;
         }
     }

@@ -4,7 +4,7 @@ use super::parse::Line;
 use super::saved::Saved;
 use crate::films::size;
 use crate::stack::Stack;
-use crate::{Answer, Failure};
+use crate::{Answer, Failure, Printed};
 
 /// Everything below a step, in order; what it says to save is saved.
 pub(super) fn expect_all(stack: &Stack, saved: &mut Saved, answer: &Answer, step: &Line) -> Result<(), Failure> {
@@ -148,6 +148,32 @@ pub(super) fn expect_raw(answer: &[u8], step: &Line) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+/// `exit N` (0 if nothing is said), `prints ~ PART`, `prints TEXT`, `lacks PART`, `says ~ PART` of standard error.
+pub(super) fn expect_command(printed: &Printed, step: &Line) -> Result<(), Failure> {
+    let mut exit = "0".to_owned();
+    for line in &step.below {
+        let held = match line.words.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+            ["exit", status] => {
+                exit = (*status).to_owned();
+                true
+            }
+            ["prints", text] => printed.out == *text,
+            ["prints", "~", part] => printed.out.contains(part),
+            ["lacks", part] => !printed.out.contains(part),
+            ["says", "~", part] => printed.err.contains(part),
+            _ => return Err(format!("line {}: no such expectation of a command", line.number).into()),
+        };
+        if !held {
+            return Err(format!("line {}: {}: got {printed:?}", line.number, line.text).into());
+        }
+    }
+    if printed.exit.is_some_and(|status| status.to_string() == exit) {
+        Ok(())
+    } else {
+        Err(format!("got {printed:?}").into())
+    }
 }
 
 /// `==`, `>=` or `<=`.

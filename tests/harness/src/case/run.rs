@@ -1,6 +1,6 @@
 //! Runs a case's steps against a stack.
 
-use super::expect::{compare, expect_all, expect_printed, expect_raw};
+use super::expect::{compare, expect_all, expect_command, expect_printed, expect_raw};
 use super::parse::{Case, Line};
 use super::prepare::{plugin, prepare};
 use super::request::{self, Asked};
@@ -70,6 +70,7 @@ impl Running {
                 let redis = self.stack()?.redis.as_ref().ok_or("no Redis runs")?;
                 expect_printed(&redis.ask(command).await?, step)
             }
+            ["command", words @ ..] => expect_command(&self.stack()?.gateway_command(words).await?, step),
             ["metric", name, operator, value] => compare(self.stack()?.metric(name).await?, operator, value.parse()?),
             ["logged", pairs @ ..] => logged(self.stack()?, pairs).await,
             ["said", program, text] => {
