@@ -2,13 +2,12 @@
 
 use crate::support::{FILM, FakeOrigin, Film, SLICE, check, config, fetch, files, open, range};
 use cache::{Cache, CacheConfig, CacheStatus, ReadError, Running, Scope};
-use slice::{ByteRange, MediaId, OriginError, Spans};
+use slice::{ByteRange, MediaId, OriginError, Slug, Spans};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tempfile::tempdir;
 use tokio::time::advance;
-use wire::Slug;
 
 const WHOLE: ByteRange = ByteRange { start: 0, end: 8 * SLICE };
 
