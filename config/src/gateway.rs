@@ -196,6 +196,9 @@ pub struct Cache {
     pub max_run: u32,
     /// Slices that are still fetched after the last viewer left.
     pub orphan_budget: u32,
+    /// The request from which on a slice is kept, up to 255. With 1 every slice is; with more, what few ask for passes through
+    /// the disk without pushing anything out, and is asked of the hive again the next time.
+    pub min_uses: u8,
     /// Requests to the hive at once, for all films. Who needs one more waits in line, but for slices that somebody fetches
     /// already.
     pub max_fills: u32,
@@ -223,6 +226,7 @@ impl Default for Cache {
             first_run: 4,
             max_run: 32,
             orphan_budget: 2,
+            min_uses: 1,
             max_fills: 256,
             max_fills_per_media: 64,
             fill_patience: TimeSpan::seconds(20),

@@ -159,6 +159,7 @@ fn check_cache(cache: &Cache, report: &mut Report<'_>) {
     report.require(is_first, "cache.first_run", "must be from 1 to cache.max_run");
     let ttl = cache.metadata_ttl.get() <= LONGEST_TRUST;
     report.require(ttl, "cache.metadata_ttl", "must be at most 366d");
+    report.require(cache.min_uses > 0, "cache.min_uses", "must be at least 1");
     report.require(cache.max_fills > 0, "cache.max_fills", "must be at least 1");
     report.require(cache.max_fills_per_media > 0, "cache.max_fills_per_media", "must be at least 1");
     report.require_positive(cache.lock_age, "cache.lock_age");

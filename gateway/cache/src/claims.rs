@@ -20,6 +20,8 @@ pub(crate) struct Pace {
     pub(crate) orphan_budget: u32,
     /// Runs of one media at once.
     pub(crate) max_fills: u32,
+    /// Slices are kept from their first request on.
+    pub(crate) keeps_all: bool,
 }
 
 pub(crate) type RunId = u64;
@@ -79,6 +81,10 @@ pub(crate) struct Claims<H> {
     busy: BTreeSet<u32>,
     /// Not present, but with bytes on disk that nobody vouches for.
     litter: BTreeSet<u32>,
+    /// Present, but not to be kept.
+    passing: BTreeSet<u32>,
+    /// To be kept once they are present. Empty if all are.
+    admitted: BTreeSet<u32>,
     pins: BTreeMap<u32, u32>,
     readers: BTreeMap<ReaderId, Reader>,
     runs: Vec<Run<H>>,
@@ -101,6 +107,8 @@ impl<H: Clone> Claims<H> {
             visited: bits,
             busy: BTreeSet::new(),
             litter: BTreeSet::new(),
+            passing: BTreeSet::new(),
+            admitted: BTreeSet::new(),
             pins: BTreeMap::new(),
             readers: BTreeMap::new(),
             runs: Vec::new(),
@@ -262,12 +270,13 @@ impl<H: Clone> Claims<H> {
         self.verified.put(slice, true);
         self.touched.put(slice, self.pins.contains_key(&slice));
         self.visited.put(slice, false);
-        !self.queued.put(slice, true)
+        self.is_kept(slice) && !self.queued.put(slice, true)
     }
 
     /// The slices with litter that nobody reads or fetches any more, for the caller to clear; busy until `settle`. To be
     /// asked for after whatever ends a run or moves a pin.
     pub(crate) fn take_litter(&mut self) -> Vec<u32> {
+        self.pass();
         let is_due = |slice: &u32| self.is_free(*slice) && !self.pins.contains_key(slice);
         let due: Vec<u32> = self.litter.iter().copied().filter(is_due).collect();
         for slice in &due {
@@ -330,6 +339,7 @@ impl<H: Clone> Claims<H> {
     }
 
     fn drop_present(&mut self, slice: u32) {
+        self.passing.remove(&slice);
         self.present.put(slice, false);
         self.verified.put(slice, false);
         self.touched.put(slice, false);
@@ -359,4 +369,5 @@ impl<H: Clone> Claims<H> {
 
 #[cfg(test)]
 mod model;
+mod passing;
 mod runs;

@@ -49,6 +49,9 @@ pub struct CacheConfig {
     pub join_distance: u32,
     /// Slices that a request still fetches after its last reader left, beyond the one under way (2).
     pub orphan_budget: u32,
+    /// The request of a slice from which on it is kept (1, at most 255). Slices asked for less often pass through the extent
+    /// file, for all who read them meanwhile.
+    pub min_uses: u8,
     /// Requests to the origin at once, for slices of all media (256). Over that, readers of what nobody fetches wait in line.
     pub max_fills: u32,
     /// Requests to the origin at once for slices of one media (64).
@@ -86,6 +89,7 @@ impl CacheConfig {
             max_run: 32,
             join_distance: 2,
             orphan_budget: 2,
+            min_uses: 1,
             max_fills: 256,
             max_fills_per_media: 64,
             fill_patience: Duration::from_secs(20),
@@ -102,6 +106,7 @@ impl CacheConfig {
             ((64 * KIB..=8 * MIB).contains(&slice), "slice_size must be from 64 KiB to 8 MiB"),
             (self.max_size >= slice, "max_size must hold at least one slice"),
             ((4 * 1024..=1024 * 1024).contains(&self.piece), "piece must be from 4 KiB to 1 MiB"),
+            (self.min_uses >= 1, "min_uses must be at least 1"),
             (self.max_fills >= 1, "max_fills must be at least 1"),
             (self.max_fills_per_media >= 1, "max_fills_per_media must be at least 1"),
             (!self.lock_age.is_zero(), "lock_age must be more than 0"),
@@ -123,6 +128,7 @@ impl CacheConfig {
             join_distance: self.join_distance,
             orphan_budget: self.orphan_budget,
             max_fills: self.max_fills_per_media,
+            keeps_all: self.min_uses <= 1,
         }
     }
 }

@@ -8,7 +8,7 @@
 //! device are checked against its checksum first (`format` has the two exceptions); no disk fault fails
 //! a read that the origin could serve.
 //!
-//! From the inside out: `geometry`, `bits`, `format`, `evict`, `trust`, `absent` and `claims` are pure. `disk` makes every disk call, `store`
+//! From the inside out: `geometry`, `bits`, `format`, `evict`, `trust`, `absent`, `uses` and `claims` are pure. `disk` makes every disk call, `store`
 //! names files. `map` knows the media, `scope` says which of them, `purge`, `list`, `verify` and `tend` walk over them. `version` is one media version, `keeper` the room on disk, `open` the open files, `fill` and `run` fetch, `reader` and `direct`
 //! deliver, `validate` asks which version is the present one, `cache` is the face.
 
@@ -39,6 +39,7 @@ mod status;
 mod store;
 mod tend;
 mod trust;
+mod uses;
 mod validate;
 mod verify;
 mod version;

@@ -181,6 +181,7 @@ impl Reader {
             self.failures = 0;
             self.checked = false;
             self.until = geometry.end(slice).min(self.end);
+            self.shared.note_use(&self.version, slice);
             // The last slice's source says nothing about this one, and the future may be dropped before there is another.
             self.source = Source::Unknown;
         }

@@ -13,6 +13,7 @@ use crate::status::Freshness;
 use crate::store::{Files, Store};
 use crate::tend::Tending;
 use crate::trust::Trust;
+use crate::uses::Uses;
 use crate::version::{Doom, Seed, Version};
 use parking_lot::Mutex;
 use slice::{MediaId, MediaMeta, OriginError, SliceOrigin};
@@ -21,6 +22,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// A media's metadata and the version that it names.
 pub(crate) type Pinned = (Arc<MediaMeta>, Arc<Version>);
@@ -49,6 +51,8 @@ pub(crate) struct Shared {
     pub(crate) counters: Arc<Counters>,
     pub(crate) buffers: Arc<Buffers>,
     pub(crate) places: Places,
+    /// `None`: every slice is kept.
+    uses: Option<Mutex<Uses>>,
     pub(crate) map: Mutex<Map>,
     /// Taken alone, or under the map's lock.
     pub(crate) absent: Mutex<Absences>,
@@ -76,6 +80,7 @@ impl Shared {
             keeper: Keeper::new(config.max_size, config.min_free),
             buffers: Buffers::new(config.piece),
             places: Places::new(&config),
+            uses: (config.min_uses > 1).then(|| Mutex::new(Uses::new())),
             counters: Arc::default(),
             map: Mutex::default(),
             absent: Mutex::default(),
@@ -137,6 +142,18 @@ impl Shared {
                 self.discard(version, Doom::Dropped);
             }
         })
+    }
+
+    /// Counts a request of a slice, which is kept from its `min_uses`th on.
+    pub(crate) fn note_use(&self, version: &Arc<Version>, slice: u32) {
+        let Some(uses) = &self.uses else { return };
+        let key = xxh3_64_with_seed(version.meta.etag.as_str().as_bytes(), u64::from(slice));
+        let count = uses.lock().note(key);
+        if count < self.config.min_uses {
+            self.counters.unadmitted.add(1);
+        } else if version.with(|claims, _| claims.admit(slice)) {
+            self.keeper.insert(version, &[slice]);
+        }
     }
 
     /// Takes a version out of the map, if it is still there. Its files are deleted by `discard`.

@@ -39,6 +39,8 @@ counters! {
     fills,
     /// Fills that failed, for whatever reason.
     fill_failures,
+    /// Requests of slices, each counted when a read comes to it, that were too few to have it kept.
+    unadmitted,
     /// Fills ended because they brought no bytes while others waited for them.
     fills_abandoned,
     /// Reads that waited in line for a fill of their own.

@@ -42,6 +42,7 @@ impl World {
             join_distance: rng.random_range(0..4),
             orphan_budget: rng.random_range(0..4),
             max_fills: 1,
+            keeps_all: rng.random_bool(0.5),
         };
         let mut claims = Claims::new(geometry, pace);
         let (mut queue, mut written) = (Vec::new(), HashSet::new());
@@ -188,7 +189,9 @@ impl World {
         for slice in 0..SLICES {
             assert_eq!(claims.claimed.get(slice), claimed.contains(&slice), "{slice}");
             assert!(!(claims.present.get(slice) && claims.claimed.get(slice)), "{slice} is present and claimed");
-            assert!(!claims.present.get(slice) || claims.queued.get(slice), "{slice} can never be evicted");
+            let is_passing = claims.passing.contains(&slice);
+            assert!(!is_passing || claims.present.get(slice), "{slice} passes but is not there");
+            assert!(!claims.present.get(slice) || claims.queued.get(slice) || is_passing, "{slice} stays forever");
             let is_held = claims.present.get(slice) || claims.claimed.get(slice);
             held += if is_held { claims.weight(slice) } else { 0 };
         }
@@ -225,6 +228,12 @@ fn play(seed: u64) {
                 if rng.random_bool(0.5) { world.finish(run) } else { world.abandon(run) }
             }
             16 | 17 if !world.queue.is_empty() => world.evict(rng.random_range(0..world.queue.len())),
+            18 if rng.random_bool(0.5) => {
+                let slice = rng.random_range(0..SLICES);
+                if world.claims.admit(slice) {
+                    world.queue.push(slice);
+                }
+            }
             18 => world.settle(),
             19 if !viewers.is_empty() => {
                 let id = viewers[rng.random_range(0..viewers.len())];
@@ -251,6 +260,7 @@ fn play(seed: u64) {
     }
     world.settle();
     assert!(world.claims.litter.is_empty(), "litter stays");
+    assert!(world.claims.passing.is_empty(), "slices stay that were to pass");
     assert!(world.claims.pins.is_empty() && world.claims.runs.is_empty());
 }
 

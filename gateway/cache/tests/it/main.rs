@@ -1,6 +1,8 @@
 //! The cache against an origin in the test's hand: through its public face only.
 
 #[cfg(test)]
+mod admission;
+#[cfg(test)]
 mod churn;
 #[cfg(test)]
 mod crash;
