@@ -27,6 +27,7 @@ fn framework_types_stay_in_their_rooms() {
                 "gateway/edge/src/command.rs",
                 "gateway/edge/src/signals.rs",
                 "gateway/edge/src/background.rs",
+                "gateway/edge/src/peer_listener.rs",
             ],
         ),
         // The benchmark measures the cipher beside what is built on it.
@@ -36,6 +37,7 @@ fn framework_types_stay_in_their_rooms() {
             &[
                 "worker-hive/",
                 "gateway/hive-client/",
+                "gateway/peers/",
                 "gateway/slice/src/lib.rs",
                 "gateway/slice/src/origin.rs",
                 "fuzz/",

@@ -1,6 +1,7 @@
 //! The sections of the gateway's settings. The doc comments are the text of `gateway.example.toml`.
 
 use crate::address::{ListenAddress, PeerAddress};
+pub use crate::peers::{PeerMember, Peers};
 pub use crate::plugins::{FailPolicy, Hook, Isolation, Plugin, PluginLimits, Plugins, Redis, TrustedKey};
 use crate::secret::Secret;
 pub use crate::tenant::{
@@ -33,6 +34,8 @@ pub struct GatewaySettings {
     pub admin: Admin,
     /// The worker hive, from which the gateway gets what its cache lacks.
     pub hive: HiveLink,
+    /// Other gateways that this one shares its cache with. Without it, this one is alone.
+    pub peers: Option<Peers>,
     /// The slice cache on disk.
     #[serde(default)]
     pub cache: Cache,

@@ -27,6 +27,7 @@ impl Rules for GatewaySettings {
         let threads = self.threads.is_none_or(|threads| threads.get() <= MOST_THREADS);
         report.require(threads, "threads", "must be at most 1024");
         check_hive(&self.hive, report);
+        self.check_peers(report);
         check_cache(&self.cache, report);
         check_limits(&self.limits, report);
         if let Some(path) = &self.takedown.file {
@@ -45,6 +46,7 @@ impl Rules for GatewaySettings {
     fn secrets(&self) -> Vec<(String, &Secret)> {
         let mut secrets = vec![("hive.token".to_owned(), &self.hive.token)];
         secrets.extend(self.admin.token.iter().map(|token| ("admin.token".to_owned(), token)));
+        secrets.extend(self.peers.iter().map(|peers| ("peers.token".to_owned(), &peers.token)));
         secrets.extend(self.redis.iter().map(|redis| ("redis.url".to_owned(), &redis.url)));
         for (tenant, settings) in self.tenant.iter().enumerate() {
             for (index, entry) in settings.link.secrets.iter().enumerate() {
@@ -73,6 +75,20 @@ impl GatewaySettings {
                 report.require_absolute(&tls.key, &format!("{key}.tls.key"));
             }
         }
+    }
+}
+
+impl GatewaySettings {
+    fn check_peers(&self, report: &mut Report<'_>) {
+        let Some(peers) = &self.peers else { return };
+        peers.check(report);
+        let any_port = matches!(peers.listen, ListenAddress::Tcp(address) if address.port() == 0);
+        let public = self.listen.iter().any(|listener| listener.address == peers.listen);
+        report.require(any_port || !public, "peers.listen", "is an address for viewers");
+        let admin = peers.listen == ListenAddress::Tcp(self.admin.address);
+        report.require(any_port || !admin, "peers.listen", "is the address of admin");
+        let same = peers.token.expose() == self.hive.token.expose();
+        report.require(!same, "peers.token", "is the hive's token: take another one");
     }
 }
 

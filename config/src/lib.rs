@@ -16,6 +16,7 @@ pub mod gateway;
 mod gateway_rules;
 mod hive_rules;
 mod load;
+mod peers;
 mod plugins;
 mod report;
 mod schema;

@@ -21,6 +21,7 @@ fn settings<T: Settings + Serialize>(text: &str) -> serde_json::Value {
     }
     let contents = [
         ("redis.url", "redis://localhost/"),
+        ("peers.token", "not-to-be-printed-either"),
         ("route", "socks5://proxy.example:1080"),
         ("viewer.key", "not-to-be-printed, and 32 bytes long"),
     ];
@@ -104,4 +105,5 @@ fn illustrations() {
     assert_eq!(all["plugin"][0]["limits"]["kv_keys"], 10000);
     assert_eq!(all["tenant"][0]["viewer"]["keys"][0]["algorithm"], "HS256");
     assert_eq!(all["redis"]["url"], "[secret]");
+    assert_eq!(all["peers"]["members"][0]["weight"], 1);
 }

@@ -246,6 +246,12 @@ fn gateway() {
                 "[redis]\nurl = \"localhost\"\n[cache]",
                 "f.toml:5: redis.url: must begin with redis:// or redis+unix://",
             ),
+            // The fleet.
+            (
+                "[cache]",
+                "[peers]\nlisten = \"127.0.0.1:8080\"\nself = \"h:1\"\nmembers = [{ address = \"i:1\" }, { address = \"i:1\", weight = 0 }]\ntoken = \"the-token\"\npatience = \"0s\"\n[cache]",
+                "f.toml:5: peers.listen: is an address for viewers\nf.toml:6: peers.self: is none of peers.members\nf.toml:7: peers.members[1].address: is there already\nf.toml:7: peers.members[1].weight: must be from 1 to 100\nf.toml:8: peers.token: is the hive's token: take another one\nf.toml:9: peers.patience: must be more than 0s",
+            ),
             // Viewers.
             (
                 "[tenant.link]",

@@ -44,7 +44,7 @@ struct Cli {
 enum Command {
     /// Serve viewers until SIGTERM (drain, then stop) or SIGINT (stop).
     #[command(
-        after_help = "Example: gateway run --config /etc/streamvault/gateway.toml\n\nPrints LISTEN <address> for each public listener and ADMIN <address>; then the access log, unless log.access says otherwise."
+        after_help = "Example: gateway run --config /etc/streamvault/gateway.toml\n\nPrints LISTEN <address> for each public listener, PEERS <address> if there are other gateways, and ADMIN <address>; then the access log, unless log.access says otherwise."
     )]
     Run(Config),
     /// Check the settings, secrets, link rules and the plugins' folders; touch neither cache nor network. What plugins are made
@@ -166,6 +166,9 @@ fn run(config: &Config) -> Result<(), Failure> {
         built.addresses.split_last().map_or(("", &[][..]), |(admin, public)| (admin.as_str(), public));
     for address in public {
         writeln!(out, "LISTEN {address}")?;
+    }
+    if let Some(address) = &built.fleet {
+        writeln!(out, "PEERS {address}")?;
     }
     writeln!(out, "ADMIN {admin}")?;
     out.flush()?;

@@ -19,7 +19,9 @@ use cache::{Cache, CacheConfig, CacheStats};
 use config::{GatewaySettings, PeerAddress};
 use hive_client::{HiveAddress, HiveClient, HiveConfig};
 use limits::{LimitStats, Limiter};
+use peers::{Peers, PeersError};
 use secrecy::SecretString;
+use slice::SliceOrigin;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -41,6 +43,8 @@ pub(crate) struct Edge {
     pub(crate) takedowns: Arc<Takedowns>,
     pub(crate) acts: Acts,
     pub(crate) hive: HiveClient,
+    /// The fleet, if the gateway is one of several.
+    pub(crate) peers: Option<Peers>,
     pub(crate) metrics: Metrics,
     pub(crate) access_log: AccessLogger,
     pub(crate) limits: Limits,
@@ -79,6 +83,8 @@ pub(crate) enum EdgeError {
     Redis(#[from] broadcast::SetupError),
     #[error("hive.token holds characters that can't stand in a header")]
     Token(#[from] http::header::InvalidHeaderValue),
+    #[error("peers: {0}")]
+    Peers(#[from] PeersError),
     #[error("metrics: {0}")]
     Metrics(#[from] prometheus::Error),
     #[error("log.access: {0}")]
@@ -97,7 +103,12 @@ impl Edge {
         let trust = plugin_package::trust(&settings.plugins).map_err(PluginsError::from)?;
         let reloader = Reloader::new(file.to_owned(), settings, trust, plugins.clone(), directory.clone());
         let hive = HiveClient::new(hive_config(&settings.hive))?;
-        let cache = Cache::open(cache_config(&settings.cache), Arc::new(hive.clone()))?;
+        let peers = peers(settings, &hive)?;
+        let origin: Arc<dyn SliceOrigin> = match &peers {
+            Some(peers) => Arc::new(peers.clone()),
+            None => Arc::new(hive.clone()),
+        };
+        let cache = Cache::open(cache_config(&settings.cache), origin)?;
         let takedowns = Arc::new(Takedowns::open(&settings.takedown)?);
         let place = PlaceFile::new(&settings.cache.folder);
         let way = settings
@@ -127,6 +138,7 @@ impl Edge {
             takedowns,
             acts,
             hive,
+            peers,
             metrics: Metrics::new()?,
             access_log,
             limits,
@@ -157,6 +169,8 @@ impl Edge {
             cache_state: cache_state(&stats),
             hive: self.hive.stats().snapshot(),
             hives: vec![("named", hives.len() as u64), ("out_of_reach", out_of_reach as u64)],
+            peers: self.peers.as_ref().map(|peers| peers.stats().snapshot()).unwrap_or_default(),
+            fleet: self.peers.as_ref().map(fleet).unwrap_or_default(),
         })?;
         plugin_metrics::write(&self.plugins.stats(), &mut text);
         Ok(text)
@@ -193,7 +207,34 @@ fn hive_config(settings: &config::gateway::HiveLink) -> HiveConfig {
         idle_timeout: settings.idle_timeout.get(),
         retry_window: settings.retry_window.get(),
         max_idle: settings.max_idle,
+        hop: None,
     }
+}
+
+/// The fleet in front of the hive, if there is one.
+fn peers(settings: &GatewaySettings, hive: &HiveClient) -> Result<Option<Peers>, PeersError> {
+    let Some(peers) = &settings.peers else { return Ok(None) };
+    let member = |member: &config::gateway::PeerMember| peers::Member {
+        address: hive_address(&member.address),
+        weight: member.weight,
+    };
+    let config = peers::PeersConfig {
+        own: hive_address(&peers.own),
+        members: peers.members.iter().map(member).collect(),
+        token: SecretString::from(peers.token.expose()),
+        connect_timeout: peers.connect_timeout.get(),
+        patience: peers.patience.get(),
+        // One that lives may wait for the hive for as long as this gateway would.
+        response_timeout: settings.hive.response_timeout.get() + settings.hive.retry_window.get(),
+        max_idle: peers.max_idle,
+        max_transfers: usize::try_from(settings.cache.max_fills / 2).unwrap_or(usize::MAX),
+    };
+    Peers::new(config, Arc::new(hive.clone())).map(Some)
+}
+
+fn fleet(peers: &Peers) -> Rows {
+    let (others, out_of_reach) = peers.reach();
+    vec![("others", others as u64), ("out_of_reach", out_of_reach as u64)]
 }
 
 fn hive_address(address: &PeerAddress) -> HiveAddress {

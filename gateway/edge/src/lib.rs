@@ -2,9 +2,9 @@
 //!
 //! What it does: takes a viewer's request through the steps of [`flow`], one after the other, and writes the answer.
 //! What it refuses to do: judge links itself (`link`) or viewers' tokens (`viewer`), count streams (`limits`), run plugins
-//! (`plugin-host`), plan ranges (`slice`), touch the disk (`cache`) or the hive (`hive-client`). Who calls it: the `gateway` binary. What stays true: the flow's types make a step impossible
+//! (`plugin-host`), plan ranges (`slice`), touch the disk (`cache`) or the hive (`hive-client`), know who owns which film (`peers`). Who calls it: the `gateway` binary. What stays true: the flow's types make a step impossible
 //! before the one it needs; every ending is a row of [`outcome`]; only [`refusal`] and [`answer`] choose a status;
-//! pingora's types stay in `server`, `signals`, `background`, `proxy`, `serve` and `admin`.
+//! pingora's types stay in `server`, `signals`, `background`, `proxy`, `serve`, `admin` and `peer_listener`.
 
 mod accept;
 mod access_log;
@@ -30,6 +30,8 @@ mod maintenance;
 mod metrics;
 mod observe;
 mod outcome;
+mod peer_answer;
+mod peer_listener;
 mod permit;
 mod place;
 mod plan;

@@ -25,6 +25,8 @@ pub(crate) struct Metrics {
     cache_state: IntGaugeVec,
     hive: IntCounterVec,
     hives: IntGaugeVec,
+    peers: IntCounterVec,
+    fleet: IntGaugeVec,
     observe_dropped: IntCounter,
     limit_events: IntCounterVec,
     limit_state: IntGaugeVec,
@@ -39,6 +41,8 @@ pub(crate) struct Elsewhere {
     pub(crate) cache_state: Rows,
     pub(crate) hive: Rows,
     pub(crate) hives: Rows,
+    pub(crate) peers: Rows,
+    pub(crate) fleet: Rows,
     pub(crate) observe_dropped: u64,
     pub(crate) limit_events: Rows,
     pub(crate) limit_state: Rows,
@@ -79,6 +83,14 @@ impl Metrics {
                 ),
                 &["what"],
             )?,
+            peers: IntCounterVec::new(
+                Opts::new("peers_total", "Requests and bytes between this gateway and the others of its fleet."),
+                &["what"],
+            )?,
+            fleet: IntGaugeVec::new(
+                Opts::new("fleet", "The other gateways, and those left alone because they were out of reach."),
+                &["what"],
+            )?,
             observe_dropped: IntCounter::new(
                 "observe_dropped_total",
                 "Requests that observe plugins were not told of, because too many waited.",
@@ -103,6 +115,8 @@ impl Metrics {
         registry.register(Box::new(metrics.cache_state.clone()))?;
         registry.register(Box::new(metrics.hive.clone()))?;
         registry.register(Box::new(metrics.hives.clone()))?;
+        registry.register(Box::new(metrics.peers.clone()))?;
+        registry.register(Box::new(metrics.fleet.clone()))?;
         registry.register(Box::new(metrics.observe_dropped.clone()))?;
         registry.register(Box::new(metrics.limit_events.clone()))?;
         registry.register(Box::new(metrics.limit_state.clone()))?;
@@ -148,13 +162,16 @@ impl Metrics {
             (&self.cache_state, &elsewhere.cache_state),
             (&self.limit_state, &elsewhere.limit_state),
             (&self.hives, &elsewhere.hives),
+            (&self.fleet, &elsewhere.fleet),
         ] {
             for (name, value) in rows {
                 gauges.with_label_values(&[name]).set(i64::try_from(*value).unwrap_or(i64::MAX));
             }
         }
-        for (name, value) in &elsewhere.hive {
-            set(&self.hive.with_label_values(&[name]), *value);
+        for (counters, rows) in [(&self.hive, &elsewhere.hive), (&self.peers, &elsewhere.peers)] {
+            for (name, value) in rows {
+                set(&counters.with_label_values(&[name]), *value);
+            }
         }
         let mut text = Vec::with_capacity(8 << 10);
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
@@ -183,6 +200,8 @@ mod tests {
             cache_state: vec![("bytes", 7)],
             hive: vec![],
             hives: vec![("out_of_reach", 1)],
+            peers: vec![],
+            fleet: vec![],
             observe_dropped: 0,
             limit_events: vec![("refused_viewer", 2)],
             limit_state: vec![],

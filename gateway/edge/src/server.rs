@@ -3,6 +3,7 @@
 use crate::admin::Admin;
 use crate::background::Background;
 use crate::edge::Edge;
+use crate::peer_listener::PeerListener;
 use crate::proxy::EdgeProxy;
 use crate::signals::DRAIN;
 use config::gateway::Listener;
@@ -44,6 +45,8 @@ pub(crate) enum ServerError {
 pub(crate) struct Built {
     pub(crate) server: Server,
     pub(crate) addresses: Vec<String>,
+    /// Where other gateways ask.
+    pub(crate) fleet: Option<String>,
     /// Sockets that keep ports which were 0 in the settings reserved until pingora binds them.
     pub(crate) reserved: Vec<TcpSocket>,
 }
@@ -83,13 +86,22 @@ pub(crate) fn build(settings: &GatewaySettings, edge: Arc<Edge>, hangup: Arc<Not
         server.add_service(public);
     }
 
+    // Not among the public addresses, which health is judged by.
+    let mut fleet = None;
+    if let (Some(settings), Some(peers)) = (&settings.peers, &edge.peers) {
+        let mut service = Service::new("peers".to_owned(), PeerListener::new(edge.clone(), peers.clone()));
+        let listener = Listener { address: settings.listen.clone(), tls: None, h2c: false };
+        fleet = Some(add(&mut service, &listener, &mut reserved)?);
+        server.add_service(service);
+    }
+
     server.add_service(background_service("background", Background::new(edge.clone(), hangup)));
     let mut admin = Service::new("admin".to_owned(), Admin::new(edge, &addresses));
     admin.threads = Some(1);
     let listener = Listener { address: ListenAddress::Tcp(settings.admin.address), tls: None, h2c: false };
     addresses.push(add(&mut admin, &listener, &mut reserved)?);
     server.add_service(admin);
-    Ok(Built { server, addresses, reserved })
+    Ok(Built { server, addresses, fleet, reserved })
 }
 
 fn add<A>(service: &mut Service<A>, listener: &Listener, reserved: &mut Vec<TcpSocket>) -> Result<String, ServerError> {

@@ -130,7 +130,7 @@ impl Takedowns {
         self.list.load_full()
     }
 
-    fn judge_path(&self, id: MediaId) -> Result<(), Refusal> {
+    pub(crate) fn judge_path(&self, id: MediaId) -> Result<(), Refusal> {
         let list = self.list.load();
         if list.is_empty() {
             return Ok(());
@@ -142,7 +142,7 @@ impl Takedowns {
         }
     }
 
-    async fn judge(&self, id: MediaId, media: &Media) -> Result<(), Refusal> {
+    pub(crate) async fn judge(&self, id: MediaId, media: &Media) -> Result<(), Refusal> {
         self.judge_path(id)?;
         let list = self.list.load_full();
         if list.is_empty() {

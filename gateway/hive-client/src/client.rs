@@ -20,7 +20,7 @@ use slice::{ByteRange, ETag, MediaId, MediaMeta, Opened, OriginError, SliceOrigi
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
-use wire::{MediaPath, RequestRange};
+use wire::{HOP_HEADER, MediaPath, REQUEST_ID_HEADER, RequestRange};
 
 /// All requests of an HTTP/2 connection share its fate. One that a router forgot would be found out by each of them alone, and only
 /// after its whole patience; asked this often for a sign of life, it ends for all within the sum of both.
@@ -47,6 +47,8 @@ pub struct HiveConfig {
     pub retry_window: Duration,
     /// Idle connections kept, to each hive.
     pub max_idle: usize,
+    /// What the asking gateway is called, if who is asked is another gateway and no hive; visible ASCII.
+    pub hop: Option<String>,
 }
 
 /// A client of one or several hives; clones share its connections and counters.
@@ -59,6 +61,7 @@ pub(crate) struct Shared {
     hives: Vec<Client<Connector, Empty<Bytes>>>,
     pub(crate) fleet: Mutex<Fleet>,
     authorization: HeaderValue,
+    hop: Option<HeaderValue>,
     pub(crate) config: HiveConfig,
     pub(crate) stats: HiveStats,
 }
@@ -67,10 +70,11 @@ impl HiveClient {
     /// A client that connects when first asked.
     ///
     /// # Errors
-    /// When the token can't stand in a header.
+    /// When the token or the hop can't stand in a header.
     pub fn new(config: HiveConfig) -> Result<Self, http::header::InvalidHeaderValue> {
         let mut authorization = HeaderValue::try_from(format!("Bearer {}", config.token.expose_secret()))?;
         authorization.set_sensitive(true);
+        let hop = config.hop.as_deref().map(HeaderValue::try_from).transpose()?;
         let client = |address: &HiveAddress| {
             Client::builder(TokioExecutor::new())
                 .pool_timer(TokioTimer::new())
@@ -86,7 +90,8 @@ impl HiveClient {
         let hives: Vec<_> = config.addresses.iter().map(client).collect();
         let addresses: Vec<&[u8]> = config.addresses.iter().map(HiveAddress::bytes).collect();
         let fleet = Mutex::new(Fleet::new(&addresses, config.response_timeout));
-        Ok(Self { shared: Arc::new(Shared { hives, fleet, authorization, config, stats: HiveStats::default() }) })
+        let stats = HiveStats::default();
+        Ok(Self { shared: Arc::new(Shared { hives, fleet, authorization, hop, config, stats }) })
     }
 
     /// The hives, and which of them are left alone for a while because they could not be reached.
@@ -94,6 +99,14 @@ impl HiveClient {
     pub fn health(&self) -> Vec<(&HiveAddress, bool)> {
         let quarantined = self.shared.fleet.lock().quarantined(Instant::now());
         self.shared.config.addresses.iter().zip(quarantined).collect()
+    }
+
+    /// Asks the first of the addresses for nothing but a sign of life. True if it gave one within `patience`, and takes the token.
+    pub async fn is_alive(&self, patience: Duration) -> bool {
+        let Ok(request) = self.shared.request_to(Method::HEAD, "/") else { return false };
+        let Some(client) = self.shared.hives.first() else { return false };
+        let answer = tokio::time::timeout(patience, client.request(request)).await;
+        matches!(answer, Ok(Ok(response)) if response.status().is_success())
     }
 
     /// What happened so far.
@@ -165,14 +178,27 @@ impl Shared {
     }
 
     fn request(&self, method: Method, media: MediaId) -> Result<Request<Empty<Bytes>>, TryError> {
-        let path = path(media);
-        Request::builder()
+        let request = self
+            .request_to(method, &path(media))
+            .map_err(|_| TryError::Protocol("a request of ours could not be built"))?;
+        if let Some(id) = request.headers().get(REQUEST_ID_HEADER) {
+            tracing::debug!(%media, ?id, method = %request.method(), "asking");
+        }
+        Ok(request)
+    }
+
+    /// Each with an id of its own, by which its way can be followed through the log of whoever is asked.
+    fn request_to(&self, method: Method, path: &str) -> http::Result<Request<Empty<Bytes>>> {
+        let mut request = Request::builder()
             .method(method)
             .uri(format!("http://hive{path}"))
             .header(HOST, "hive")
             .header(AUTHORIZATION, self.authorization.clone())
-            .body(Empty::new())
-            .map_err(|_| TryError::Protocol("a request of ours could not be built"))
+            .header(REQUEST_ID_HEADER, format!("{:016x}", rand::random::<u64>()));
+        if let Some(hop) = &self.hop {
+            request = request.header(HOP_HEADER, hop.clone());
+        }
+        request.body(Empty::new())
     }
 
     async fn send(

@@ -104,7 +104,11 @@ impl<'a> Patience<'a> {
                 Ok(())
             }
             None => {
-                tracing::warn!(media = %self.media, ?error, rounds, "the hives gave no bytes");
+                // Without a window who asks has others to turn to, and says by itself what that means.
+                match self.shared.config.retry_window.is_zero() {
+                    true => tracing::debug!(media = %self.media, ?error, "no bytes"),
+                    false => tracing::warn!(media = %self.media, ?error, rounds, "the hives gave no bytes"),
+                }
                 Err(error.into_origin())
             }
         }

@@ -55,6 +55,7 @@ async fn scripted(script: Vec<String>) -> (HiveClient, tokio::task::JoinHandle<V
         idle_timeout: Duration::from_secs(5),
         retry_window: Duration::from_millis(400),
         max_idle: 4,
+        hop: None,
     };
     (HiveClient::new(config).unwrap(), server)
 }
@@ -170,6 +171,7 @@ async fn a_connection_that_nobody_is_at_any_more_ends_before_patience_does() {
         idle_timeout: Duration::from_secs(600),
         retry_window: Duration::ZERO,
         max_idle: 4,
+        hop: None,
     };
     let described = HiveClient::new(config).unwrap().describe(MEDIA).await;
     assert_eq!(described, Err(OriginError::Unreachable), "the connection is lost, and not just this answer late");

@@ -81,6 +81,7 @@ fn config(addresses: Vec<HiveAddress>) -> HiveConfig {
         idle_timeout: Duration::from_secs(5),
         retry_window: Duration::from_secs(3),
         max_idle: 0,
+        hop: None,
     }
 }
 

@@ -10,6 +10,7 @@ pub mod case;
 mod client;
 mod disk;
 mod films;
+mod fleet;
 mod guest;
 mod plugins;
 mod process;
@@ -21,6 +22,7 @@ mod terminal;
 
 pub use client::{Answer, Client};
 pub use films::{Film, NewFilm, size};
+pub use fleet::{Gateway, PEERS_TOKEN};
 pub use guest::{Fixed, spinning};
 pub use plugins::{Guest, PluginSettings};
 pub use process::{Process, ProcessError, binary};

@@ -134,6 +134,11 @@ pub(crate) struct GatewayFile {
 impl GatewayFile {
     /// The whole file. `folder` is the stack's.
     pub(crate) fn text(&self, folder: &Path) -> String {
+        self.text_with(folder, &Toml::new())
+    }
+
+    /// The same for another gateway of the stack, with settings of its own.
+    pub(crate) fn text_with(&self, folder: &Path, over: &Toml) -> String {
         let shown = folder.display();
         let mut toml: Toml = [
             ("listen", "[{ address = \"127.0.0.1:0\" }]".to_owned()),
@@ -166,6 +171,7 @@ impl GatewayFile {
             add("redis.timeout", "\"5s\"".to_owned());
         }
         toml.extend(self.keys.clone());
+        toml.extend(over.clone());
         lines(&toml)
     }
 

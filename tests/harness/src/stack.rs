@@ -55,8 +55,8 @@ pub struct Stack {
     pub client: Client,
     /// Asks the gateway's admin listener.
     pub admin: Client,
-    file: GatewayFile,
-    folder: TempDir,
+    pub(crate) file: GatewayFile,
+    pub(crate) folder: TempDir,
 }
 
 impl Stack {

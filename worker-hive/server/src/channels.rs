@@ -1,7 +1,6 @@
 //! `GET /v1/channels`: the channels that the sessions see, by the same token as media.
 
 use crate::refusal::Refusal;
-use crate::request::is_authorized;
 use axum::Router;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -14,7 +13,7 @@ use mtproto::{Account, CallFault, Channel};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use wire::Fault;
+use wire::{Fault, is_authorized};
 
 /// What the list is made of.
 pub(crate) struct Channels {

@@ -16,7 +16,6 @@ mod media;
 mod metrics;
 mod options;
 mod refusal;
-mod request;
 mod roster;
 mod running;
 mod sending;

@@ -2,7 +2,6 @@
 
 use crate::metrics::Metrics;
 use crate::refusal::Refusal;
-use crate::request::{MediaRequest, is_authorized, request_id};
 use crate::sending::Sending;
 use crate::virtual_files::VirtualFiles;
 use axum::body::Body;
@@ -19,7 +18,10 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 use tracing::{Instrument, Span};
-use wire::{ContentRange, Entity, Fault, HEADER_CHAT_ID, HEADER_MESSAGE_ID, MediaPath, REQUEST_ID_HEADER, Spans};
+use wire::{
+    ContentRange, Entity, Fault, HEADER_CHAT_ID, HEADER_MESSAGE_ID, MediaPath, MediaRequest, REQUEST_ID_HEADER, Spans,
+    is_authorized, request_id,
+};
 
 const CHAT: HeaderName = HeaderName::from_static(HEADER_CHAT_ID);
 const MESSAGE: HeaderName = HeaderName::from_static(HEADER_MESSAGE_ID);

@@ -4,7 +4,6 @@
 
 use crate::media::Face;
 use crate::refusal::Refusal;
-use crate::request::{IfMatch, is_authorized, read_tags, request_id};
 use crate::virtual_media::AT_ONCE;
 use crate::virtual_text::{Given, GivenPart, Order, Problem, answer, names_problem, page, shown};
 use axum::Router;
@@ -21,7 +20,7 @@ use pool::{Freshness, Pool, PoolFault};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tracing::Instrument;
-use wire::{Fault, REQUEST_ID_HEADER, Slug};
+use wire::{Fault, IfMatch, REQUEST_ID_HEADER, Slug, is_authorized, read_tags, request_id};
 
 /// A thousand parts take some 100 kB.
 const LONGEST_BODY: usize = 512 * 1024;

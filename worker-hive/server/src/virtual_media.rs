@@ -3,7 +3,6 @@
 use crate::joined::{Joined, lasting};
 use crate::media::{Face, Found, accept, head_of, refused};
 use crate::refusal::Refusal;
-use crate::request::MediaRequest;
 use crate::sending::Sending;
 use axum::body::Body;
 use axum::response::Response;
@@ -16,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 use tracing::Span;
-use wire::{ContentRange, Entity, Fault, Slug};
+use wire::{ContentRange, Entity, Fault, MediaRequest, Slug};
 
 /// Parts that are looked for at once.
 pub(crate) const AT_ONCE: usize = 8;

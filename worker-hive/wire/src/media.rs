@@ -9,6 +9,9 @@ pub const HEADER_MESSAGE_ID: &str = "x-location-msg-id";
 /// Names a request in the hive's log, down to each MTProto call; opaque, at most 64 visible ASCII characters. The hive makes
 /// one where it is missing.
 pub const REQUEST_ID_HEADER: &str = "x-request-id";
+/// Where a gateway asks another one in the place of a hive: the asker's name in the fleet. Who is asked so answers by itself or from
+/// the hive, and asks no third one.
+pub const HOP_HEADER: &str = "x-streamvault-hop";
 
 /// What a gateway asks for by its path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -242,6 +242,7 @@ pub(crate) fn client(hives: &[&Hive]) -> HiveClient {
         idle_timeout: Duration::from_secs(5),
         retry_window: Duration::from_secs(60),
         max_idle: 4,
+        hop: None,
     })
     .unwrap()
 }

@@ -1,28 +1,32 @@
 //! Reads a request of the contract out of HTTP. Pure.
 
+use crate::fault::Fault;
+use crate::media::{HEADER_CHAT_ID, HEADER_MESSAGE_ID, MediaPath, REQUEST_ID_HEADER};
+use crate::range::RequestRange;
 use http::header::{AUTHORIZATION, CACHE_CONTROL, HeaderName, IF_MATCH, RANGE};
 use http::{HeaderMap, Method};
 use subtle::ConstantTimeEq;
-use wire::{Fault, HEADER_CHAT_ID, HEADER_MESSAGE_ID, MediaPath, REQUEST_ID_HEADER, RequestRange};
 
 const REQUEST_ID_LONGEST: usize = 64;
 
 /// What a gateway asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct MediaRequest {
-    pub(crate) media: MediaPath,
+pub struct MediaRequest {
+    /// What the path names.
+    pub media: MediaPath,
     /// True for HEAD.
-    pub(crate) head: bool,
+    pub head: bool,
     /// None for the whole media.
-    pub(crate) range: Option<RequestRange>,
-    pub(crate) if_match: IfMatch,
+    pub range: Option<RequestRange>,
+    /// Which versions it takes.
+    pub if_match: IfMatch,
     /// The asker wants Telegram to be asked anew.
-    pub(crate) no_cache: bool,
+    pub no_cache: bool,
 }
 
 /// Which versions the asker takes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum IfMatch {
+pub enum IfMatch {
     /// Any: no header, or `*`.
     Any,
     /// One of these tags. Weak ones are left out already, because they match nothing.
@@ -30,7 +34,9 @@ pub(crate) enum IfMatch {
 }
 
 impl IfMatch {
-    pub(crate) fn allows(&self, etag: &str) -> bool {
+    /// True if this version is one of them.
+    #[must_use]
+    pub fn allows(&self, etag: &str) -> bool {
         match self {
             Self::Any => true,
             Self::Tags(tags) => tags.iter().any(|tag| tag == etag),
@@ -40,7 +46,10 @@ impl IfMatch {
 
 impl MediaRequest {
     /// Anything outside the contract is a fault, never a guess.
-    pub(crate) fn read(method: &Method, path: &str, headers: &HeaderMap) -> Result<Self, Fault> {
+    ///
+    /// # Errors
+    /// [`Fault::BadRequest`], or [`Fault::BadRange`] for a range of another form.
+    pub fn read(method: &Method, path: &str, headers: &HeaderMap) -> Result<Self, Fault> {
         let head = match *method {
             Method::GET => false,
             Method::HEAD => true,
@@ -72,14 +81,16 @@ impl MediaRequest {
 }
 
 /// True when the one Authorization header carries the token. Takes the same time wherever a wrong token differs.
-pub(crate) fn is_authorized(headers: &HeaderMap, token: &str) -> bool {
+#[must_use]
+pub fn is_authorized(headers: &HeaderMap, token: &str) -> bool {
     let Ok(Some(value)) = single(headers, &AUTHORIZATION) else { return false };
     let Some((scheme, given)) = value.as_bytes().split_at_checked("bearer ".len()) else { return false };
     scheme.eq_ignore_ascii_case(b"bearer ") && bool::from(given.ct_eq(token.as_bytes()))
 }
 
 /// The asker's id for the request, if it is of the contract's form.
-pub(crate) fn request_id(headers: &HeaderMap) -> Option<&str> {
+#[must_use]
+pub fn request_id(headers: &HeaderMap) -> Option<&str> {
     let id = headers.get(REQUEST_ID_HEADER)?.to_str().ok()?;
     let fits = (1..=REQUEST_ID_LONGEST).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_graphic());
     fits.then_some(id)
@@ -102,7 +113,10 @@ fn read_if_match(headers: &HeaderMap) -> Result<IfMatch, Fault> {
 }
 
 /// The tags of the one header of this name (`If-Match` and its like), `None` if it is not there.
-pub(crate) fn read_tags(headers: &HeaderMap, name: &HeaderName) -> Result<Option<IfMatch>, Fault> {
+///
+/// # Errors
+/// [`Fault::BadRequest`] when it is there twice, or is no list of tags.
+pub fn read_tags(headers: &HeaderMap, name: &HeaderName) -> Result<Option<IfMatch>, Fault> {
     let Some(value) = single(headers, name)? else { return Ok(None) };
     let text = value.to_str().map_err(|_| Fault::BadRequest)?.trim();
     if text == "*" {
@@ -134,8 +148,10 @@ fn is_no_cache(headers: &HeaderMap) -> bool {
 #[cfg(test)]
 mod tests {
     use super::{IfMatch, MediaRequest, is_authorized, request_id};
+    use crate::fault::Fault;
+    use crate::media::MediaPath;
+    use crate::range::RequestRange;
     use http::{HeaderMap, HeaderName, HeaderValue, Method};
-    use wire::{Fault, MediaPath, RequestRange};
 
     const PATH: &str = "/v1/media/-1001/7";
 
