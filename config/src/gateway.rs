@@ -176,10 +176,15 @@ pub struct Cache {
     pub folder: PathBuf,
     /// Bytes of a slice: a power of two from 64KiB to 8MiB. Another size than before empties the cache.
     pub slice_size: ByteSize,
-    /// Most bytes of slices on disk.
+    /// Most bytes on disk, as the file system counts them.
     pub max_size: ByteSize,
     /// Bytes that stay free on the file system, whatever max_size says.
     pub min_free: ByteSize,
+    /// Films that nobody watches for so long leave the disk. If unset, they stay until room is needed.
+    #[schemars(extend("example" = "30d"))]
+    pub inactive: Option<TimeSpan>,
+    /// Bytes a second that are read and checked against their checksums beside all else, a round a day; 0B for none.
+    pub scrub_rate: ByteSize,
     /// How long the size and version of a media are trusted before the hive is asked again. 0s has every request wait for
     /// the hive.
     pub metadata_ttl: TimeSpan,
@@ -221,6 +226,8 @@ impl Default for Cache {
             slice_size: ByteSize::mib(1),
             max_size: ByteSize::gib(10),
             min_free: ByteSize::gib(1),
+            inactive: None,
+            scrub_rate: ByteSize::mib(4),
             metadata_ttl: TimeSpan::seconds(30),
             stale_while_revalidate: TimeSpan::seconds(10),
             stale_if_error: TimeSpan::seconds(3600),

@@ -19,6 +19,7 @@ const LONGEST_TRUST: Duration = Duration::from_secs(366 * 86_400);
 const MOST_THREADS: usize = 1024;
 const MOST_RANGES: usize = 1000;
 const MOST_INSTANCES: u32 = 10_000;
+const SHORTEST_INACTIVE: Duration = Duration::from_secs(1);
 const SHORTEST_WATCH: Duration = Duration::from_millis(100);
 
 impl Rules for GatewaySettings {
@@ -170,6 +171,8 @@ fn check_cache(cache: &Cache, report: &mut Report<'_>) {
     let is_slice = slice.is_power_of_two() && (SMALLEST_SLICE..=LARGEST_SLICE).contains(&slice);
     report.require(is_slice, "cache.slice_size", "must be a power of two from 64KiB to 8MiB");
     report.require(cache.max_size.bytes() >= slice, "cache.max_size", "must be at least cache.slice_size");
+    let inactive = cache.inactive.is_none_or(|inactive| inactive.get() >= SHORTEST_INACTIVE);
+    report.require(inactive, "cache.inactive", "must be at least 1s; leave it out to keep what there is room for");
     report.require((1..=LONGEST_RUN).contains(&cache.max_run), "cache.max_run", "must be from 1 to 1024");
     let is_first = (1..=cache.max_run.max(1)).contains(&cache.first_run);
     report.require(is_first, "cache.first_run", "must be from 1 to cache.max_run");

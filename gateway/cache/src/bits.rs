@@ -2,24 +2,40 @@
 
 use std::ops::Range;
 
-/// Bits addressed by slice number; numbers past the end read as unset and are never set.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Bits {
-    words: Box<[u64]>,
+/// Bits addressed by slice number; numbers past the end read as unset and are never set. Up to 64 take no memory of their
+/// own: of small media there may be very many.
+#[derive(Clone, Debug)]
+pub(crate) enum Bits {
+    Few(u64),
+    Many(Box<[u64]>),
 }
 
 impl Bits {
     pub(crate) fn new(len: u32) -> Self {
-        Self { words: vec![0; (len as usize).div_ceil(64)].into_boxed_slice() }
+        if len <= 64 { Self::Few(0) } else { Self::Many(vec![0; (len as usize).div_ceil(64)].into_boxed_slice()) }
+    }
+
+    fn words(&self) -> &[u64] {
+        match self {
+            Self::Few(word) => std::slice::from_ref(word),
+            Self::Many(words) => words,
+        }
+    }
+
+    fn words_mut(&mut self) -> &mut [u64] {
+        match self {
+            Self::Few(word) => std::slice::from_mut(word),
+            Self::Many(words) => words,
+        }
     }
 
     pub(crate) fn get(&self, at: u32) -> bool {
-        self.words.get(at as usize / 64).is_some_and(|word| word >> (at % 64) & 1 == 1)
+        self.words().get(at as usize / 64).is_some_and(|word| word >> (at % 64) & 1 == 1)
     }
 
     /// Sets or clears a bit and returns what it was.
     pub(crate) fn put(&mut self, at: u32, on: bool) -> bool {
-        let Some(word) = self.words.get_mut(at as usize / 64) else { return false };
+        let Some(word) = self.words_mut().get_mut(at as usize / 64) else { return false };
         let mask = 1 << (at % 64);
         let was = *word & mask != 0;
         if on {
@@ -35,8 +51,8 @@ impl Bits {
         let first = from as usize / 64;
         let masked =
             |(at, word): (usize, &u64)| (at, if at == first { word & (u64::MAX << (from % 64)) } else { *word });
-        let words = self.words.iter().enumerate().skip(first).map(masked);
-        let (at, word) = words.into_iter().find(|(_, word)| *word != 0)?;
+        let mut words = self.words().iter().enumerate().skip(first).map(masked);
+        let (at, word) = words.find(|(_, word)| *word != 0)?;
         u32::try_from(at * 64).ok().map(|at| at + word.trailing_zeros())
     }
 
@@ -47,7 +63,7 @@ impl Bits {
             let (word, bit) = (at as usize / 64, at % 64);
             let len = (64 - bit).min(range.end - at);
             let mask = (u64::MAX >> (64 - len)) << bit;
-            if self.words.get(word).is_none_or(|word| word & mask != mask) {
+            if self.words().get(word).is_none_or(|word| word & mask != mask) {
                 return false;
             }
             at += len;

@@ -60,6 +60,7 @@ impl Cache {
             let queue: Vec<u32> =
                 version.with(|claims, _| found.present.into_iter().filter(|&slice| claims.restore(slice)).collect());
             shared.keeper.insert(&version, &queue);
+            version.measure(|| Ok(found.blocks), 0);
             // The origin is asked before the first byte is served, if it can be.
             let mut map = shared.map.lock();
             map.index(media, &meta);

@@ -90,6 +90,8 @@ pub(crate) struct Claims<H> {
     runs: Vec<Run<H>>,
     next_id: u64,
     charge: u64,
+    /// What of it is claimed.
+    coming: u64,
     on_disk: u32,
 }
 
@@ -114,6 +116,7 @@ impl<H: Clone> Claims<H> {
             runs: Vec::new(),
             next_id: 0,
             charge: 0,
+            coming: 0,
             on_disk: 0,
         }
     }
@@ -121,6 +124,11 @@ impl<H: Clone> Claims<H> {
     /// Bytes of all slices present or claimed.
     pub(crate) fn charge(&self) -> u64 {
         self.charge
+    }
+
+    /// Bytes of all slices claimed.
+    pub(crate) fn coming(&self) -> u64 {
+        self.coming
     }
 
     /// Slices present.
@@ -264,6 +272,7 @@ impl<H: Clone> Claims<H> {
         };
         run.from = slice + 1;
         self.claimed.put(slice, false);
+        self.coming -= self.weight(slice);
         self.present.put(slice, true);
         self.on_disk += 1;
         self.litter.remove(&slice);

@@ -8,6 +8,7 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, UNIX_EPOCH};
 
 /// A kind of disk call, as a [`DiskHook`] sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -58,6 +59,24 @@ pub(crate) enum Ready {
     WouldBlock,
     /// The file system can't tell without waiting.
     Unknown,
+}
+
+/// What the file system says of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stat {
+    /// Bytes.
+    pub(crate) len: u64,
+    /// Bytes that it has blocks for.
+    pub(crate) blocks: u64,
+    /// When it was last written to or touched, in Unix seconds.
+    pub(crate) modified: u64,
+}
+
+impl Stat {
+    fn of(found: &std::fs::Metadata) -> Self {
+        let modified = u64::try_from(found.mtime()).unwrap_or_default();
+        Self { len: found.len(), blocks: found.blocks() * 512, modified }
+    }
 }
 
 /// See the module.
@@ -112,9 +131,9 @@ impl Disk {
         Ok(bytes)
     }
 
-    /// When the file was last written to or touched, in Unix seconds.
-    pub(crate) fn touched(&self, path: &Path) -> io::Result<u64> {
-        Ok(u64::try_from(std::fs::metadata(path)?.mtime()).unwrap_or_default())
+    /// What the file system says of a file, opened or not.
+    pub(crate) fn stat(&self, path: &Path) -> io::Result<Stat> {
+        Ok(Stat::of(&std::fs::metadata(path)?))
     }
 
     pub(crate) fn write_data(&self, file: &File, bytes: &[u8], at: u64) -> io::Result<()> {
@@ -194,10 +213,15 @@ impl Disk {
         }
     }
 
-    /// Bytes that the file has blocks for, and its length.
-    pub(crate) fn allocated(&self, file: &File) -> io::Result<(u64, u64)> {
-        let stat = file.metadata()?;
-        Ok((stat.blocks() * 512, stat.len()))
+    /// Sets a file's time of modification, in Unix seconds.
+    pub(crate) fn touch(&self, path: &Path, seconds: u64) -> io::Result<()> {
+        let file = OpenOptions::new().write(true).open(path)?;
+        file.set_modified(UNIX_EPOCH + Duration::from_secs(seconds))
+    }
+
+    /// As [`Disk::stat`], for an open file: waits for no device.
+    pub(crate) fn stat_open(&self, file: &File) -> io::Result<Stat> {
+        Ok(Stat::of(&file.metadata()?))
     }
 
     /// Bytes that the file system still has for us.

@@ -90,7 +90,9 @@ impl Keeper {
     }
 
     fn is_over(&self, counters: &Counters) -> bool {
-        counters.bytes_held.get() > self.max_size
+        // What a fill has written of a slice that isn't whole may count twice: never too little.
+        let on_disk = counters.bytes_on_disk.get().saturating_sub(counters.bytes_unfreed.get());
+        on_disk.saturating_add(counters.bytes_coming.get()) > self.max_size
     }
 
     /// Evicts until the cache is within its bounds, or until all that is left is in use. Returns the versions it took
@@ -133,16 +135,19 @@ impl Keeper {
         let (version, slice) = self.queue.lock().evict()?;
         shared.counters.evicted.add(1);
         let (store, geometry) = (&shared.store, version.geometry);
+        let len = geometry.len(slice) as u64;
         // A failure costs room, not correctness: the slice is missing for this process, and its checksum guards the next.
-        if let Ok(files) = shared.files(&version, false) {
-            let done = store.clear(&files, geometry, slice);
-            done.unwrap_or_else(|error| shared.disk_error(&error));
-        }
+        let cleared = shared.files(&version, false).and_then(|files| {
+            store.clear(&files, geometry, slice).inspect_err(|error| shared.disk_error(error))?;
+            Ok(files)
+        });
+        let unfreed = if cleared.is_ok() { 0 } else { len };
+        version.measure(|| store.blocks(&*cleared?), unfreed);
         version.settle(slice);
         if !touched.iter().any(|seen| Arc::ptr_eq(seen, &version)) {
             touched.push(version);
         }
-        Some(geometry.len(slice) as u64)
+        Some(len)
     }
 }
 
@@ -184,7 +189,11 @@ impl Queue {
     }
 
     fn sweep(&mut self) {
-        let Self { sieve, slots, .. } = self;
+        let Self { sieve, slots, stale, .. } = self;
+        if *stale == sieve.len() {
+            // All of it was purged.
+            *sieve = Sieve::new();
+        }
         sieve.retain(|key| slots.get(key.version as usize).is_some_and(|slot| !slot.retired));
         for at in 0..self.slots.len() {
             let slot = &mut self.slots[at];

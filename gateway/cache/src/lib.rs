@@ -9,7 +9,7 @@
 //! a read that the origin could serve.
 //!
 //! From the inside out: `geometry`, `bits`, `format`, `evict`, `trust`, `absent`, `uses` and `claims` are pure. `disk` makes every disk call, `store`
-//! names files. `map` knows the media, `scope` says which of them, `purge`, `list`, `verify` and `tend` walk over them. `version` is one media version, `keeper` the room on disk, `open` the open files, `fill` and `run` fetch, `reader` and `direct`
+//! names files, `scan` finds them at the start. `map` knows the media, `scope` says which of them, `purge`, `list`, `verify` and `tend` walk over them. `version` is one media version, `keeper` the room on disk, `open` the open files, `fill` and `run` fetch, `reader` and `direct`
 //! deliver, `validate` asks which version is the present one, `cache` is the face.
 
 mod absent;
@@ -32,6 +32,7 @@ mod places;
 mod purge;
 mod reader;
 mod run;
+mod scan;
 mod scope;
 mod shared;
 mod stats;

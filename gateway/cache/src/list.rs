@@ -21,6 +21,8 @@ pub struct Listed {
     pub slices_of: u32,
     /// Bytes of slices on disk or on their way.
     pub bytes_held: u64,
+    /// Bytes that its files have blocks for.
+    pub bytes_on_disk: u64,
     /// Reads under way.
     pub readers: usize,
     /// When somebody last began or ended a read, in Unix seconds as [`Cache::tend`] was told them.
@@ -49,6 +51,7 @@ impl Cache {
                         slices,
                         slices_of: version.geometry.slices(),
                         bytes_held,
+                        bytes_on_disk: version.blocks(),
                         readers,
                         last_read: version.last_read(),
                     });

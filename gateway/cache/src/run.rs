@@ -159,6 +159,7 @@ impl Job {
         // The hive's stream is free for others while the tail takes its time.
         drop(body);
         self.fill.set(Task::Follows);
+        let version = self.version.clone();
         let end = self.version.geometry.end(slice);
         expect(tail.wait(end - 1).await)?;
         self.fill.set(Task::Works);
@@ -168,7 +169,9 @@ impl Job {
         self.blocking(move |shared| {
             let checksum =
                 shared.store.checksum(&files, bytes.start..end).inspect_err(|error| shared.disk_error(error))?;
-            shared.commit(&files, slice, checksum)
+            shared.commit(&files, slice, checksum)?;
+            shared.measure(&version, &files);
+            Ok(())
         })
         .await?;
         self.publish(bytes.end, &[slice]);
@@ -220,7 +223,10 @@ impl Job {
     /// Where the run ends, in bytes, once it writes byte `upto`.
     fn limit(&self, upto: u64) -> u64 {
         let geometry = self.version.geometry;
-        let stop = self.version.with(|claims, _| claims.reserve(self.run, geometry.slice_of(upto)));
+        let stop = match self.version.is_withdrawn() {
+            true => 0,
+            false => self.version.with(|claims, _| claims.reserve(self.run, geometry.slice_of(upto))),
+        };
         geometry.start(stop).min(geometry.size())
     }
 
@@ -298,6 +304,9 @@ impl Writer {
                     }
                 }
             }
+        }
+        if !done.is_empty() {
+            shared.measure(&self.version, &self.files);
         }
         Ok(done)
     }

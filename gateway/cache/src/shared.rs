@@ -216,11 +216,19 @@ impl Shared {
                 done.unwrap_or_else(|error| shared.disk_error(&error));
                 version.settle(slice);
             }
+            if let Some(files) = &files {
+                shared.measure(&version, files);
+            }
         };
         match tokio::runtime::Handle::try_current() {
             Ok(_) => drop(self.blocking(clear)),
             Err(_) => clear(self),
         }
+    }
+
+    /// Books what a version's files take on the disk. Blocks.
+    pub(crate) fn measure(&self, version: &Version, files: &Files) {
+        version.measure(|| self.store.blocks(files), 0);
     }
 
     /// Brings the cache back within its bounds. Blocks.

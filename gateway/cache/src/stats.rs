@@ -79,6 +79,14 @@ counters! {
     bytes_direct,
     /// Gauge: bytes of slices on disk or claimed by fills.
     bytes_held,
+    /// Gauge: bytes that extent files and sidecars have blocks for, as the file system says. What `max_size` bounds, with
+    /// `bytes_coming`.
+    bytes_on_disk,
+    /// Gauge: what of `bytes_on_disk` evicted slices still take, as the disk didn't free it. Freed by the next start, if it
+    /// can be; not counted towards `max_size`.
+    bytes_unfreed,
+    /// Gauge: bytes of slices claimed by fills, written or not.
+    bytes_coming,
     /// Gauge: slices on disk.
     slices,
     /// Gauge: media known.

@@ -1,20 +1,16 @@
-//! The folder: extent files and their sidecars by name, and what a start finds of them. Blocks; never called from the
+//! The folder: extent files and their sidecars by name. Blocks; never called from the
 //! event loop, but for [`Store::read_ready`].
 
 use crate::disk::{Disk, Ready};
 use crate::format::{self, FormatError, Header};
 use crate::geometry::Geometry;
 use slice::{MediaId, MediaMeta};
-use std::collections::HashMap;
 use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use xxhash_rust::xxh3::Xxh3Default;
-
-/// Blocks a file may have beyond its slices before a start looks for litter: extent trees and rounding take a few.
-const SLACK: u64 = 64 * 1024;
 
 /// The open files of one version.
 pub(crate) struct Files {
@@ -23,46 +19,14 @@ pub(crate) struct Files {
     incarnation: u64,
 }
 
-/// A version found at the start.
-pub(crate) struct Found {
-    pub(crate) media: MediaId,
-    pub(crate) meta: MediaMeta,
-    pub(crate) incarnation: u64,
-    pub(crate) geometry: Geometry,
-    pub(crate) present: Vec<u32>,
-    /// Unix seconds.
-    pub(crate) last_read: u64,
-}
-
-/// What a start found.
-#[derive(Default)]
-pub(crate) struct Scan {
-    pub(crate) found: Vec<Found>,
-    /// Sidecars that were of no use.
-    pub(crate) dropped: u64,
-    /// Disk calls that failed; what they were for was passed over.
-    pub(crate) errors: u64,
-}
-
 /// See the module.
 pub(crate) struct Store {
-    root: PathBuf,
-    slice_size: u32,
-    disk: Disk,
-    next_incarnation: AtomicU64,
+    pub(crate) root: PathBuf,
+    pub(crate) slice_size: u32,
+    pub(crate) disk: Disk,
+    pub(crate) next_incarnation: AtomicU64,
     /// Held for as long as the store lives.
     _lock: File,
-}
-
-impl Scan {
-    /// Counts and logs what failed.
-    fn note<T>(&mut self, path: &Path, done: io::Result<T>) -> Option<T> {
-        done.inspect_err(|error| {
-            self.errors += 1;
-            tracing::warn!(path = %path.display(), %error, "something in the cache folder is passed over");
-        })
-        .ok()
-    }
 }
 
 impl Store {
@@ -71,85 +35,6 @@ impl Store {
         let Some(lock) = disk.lock(folder)? else { return Ok(None) };
         let root = folder.join("v1");
         Ok(Some(Self { root, slice_size, disk, next_incarnation: AtomicU64::new(1), _lock: lock }))
-    }
-
-    /// Reads every sidecar and deletes what is of no use. What can't be read or deleted is left for the next start.
-    ///
-    /// # Errors
-    /// The folder can't be listed.
-    pub(crate) fn scan(&self) -> io::Result<Scan> {
-        let (mut best, mut scan) = (HashMap::<MediaId, Found>::new(), Scan::default());
-        let mut highest = 0;
-        for shard in self.disk.list(&self.root)? {
-            let shard = self.root.join(shard);
-            let names = scan.note(&shard, self.disk.list(&shard)).unwrap_or_default();
-            for name in names.iter().filter_map(|name| name.to_str()) {
-                let path = shard.join(name);
-                let Some(incarnation) = format::incarnation_of(name) else { continue };
-                highest = highest.max(incarnation);
-                match path.extension().and_then(|ending| ending.to_str()) {
-                    Some("meta") => {}
-                    // A sidecar is made after its extent file: without one, the file holds nothing that can be trusted.
-                    Some("data") if !path.with_extension("meta").exists() => {
-                        scan.note(&path, self.disk.unlink(&path));
-                        continue;
-                    }
-                    Some("tmp") => {
-                        scan.note(&path, self.disk.unlink(&path));
-                        continue;
-                    }
-                    _ => continue,
-                }
-                let Some(found) = self.inspect(&path, incarnation) else {
-                    scan.dropped += 1;
-                    scan.note(&path, self.delete(&path));
-                    continue;
-                };
-                if found.present.is_empty() {
-                    scan.note(&path, self.delete(&path));
-                    continue;
-                }
-                // Two versions of one media: the process died between dropping the old and deleting it.
-                let old = match best.get(&found.media) {
-                    Some(other) if other.incarnation > found.incarnation => Some(found),
-                    _ => best.insert(found.media, found),
-                };
-                if let Some(old) = old {
-                    let path = self.path(&old.media, &old.meta, old.incarnation);
-                    scan.note(&path, self.delete(&path));
-                }
-            }
-        }
-        self.next_incarnation.store(highest + 1, Ordering::Relaxed);
-        scan.found = best.into_values().collect();
-        Ok(scan)
-    }
-
-    fn inspect(&self, sidecar: &Path, incarnation: u64) -> Option<Found> {
-        let bytes = self.disk.read_whole(sidecar).ok()?;
-        let header = Header::decode(&bytes, self.slice_size).ok().filter(|header| header.incarnation == incarnation)?;
-        let path = self.path(&header.media, &header.meta, incarnation);
-        let geometry = Geometry::new(header.meta.size, self.slice_size).filter(|_| path == sidecar)?;
-        let data = self.disk.open(&sidecar.with_extension("data")).ok()?;
-        let (allocated, length) = self.disk.allocated(&data).ok()?;
-        if length != header.meta.size {
-            return None;
-        }
-        let present = format::present(incarnation, geometry, bytes.get(format::HEADER..).unwrap_or_default());
-        let expected: u64 = present.iter().map(|&slice| geometry.len(slice) as u64).sum();
-        if allocated > expected + SLACK {
-            // Litter of fills cut by the last end of the process. A failure leaves it for the next start.
-            let mut from = 0;
-            for slice in present.iter().copied().chain([geometry.slices()]) {
-                if from < slice {
-                    let gap = geometry.bytes(&(from..slice));
-                    let _ = self.disk.punch(&data, gap.start, gap.len());
-                }
-                from = slice + 1;
-            }
-        }
-        let last_read = self.disk.touched(sidecar).unwrap_or_default();
-        Some(Found { media: header.media, meta: header.meta, incarnation, geometry, present, last_read })
     }
 
     /// A number that no file found at the start has, and that was not given out since. Deleted files may have had it
@@ -192,6 +77,11 @@ impl Store {
     /// Deletes a version's files. Readers that have them open keep their bytes.
     pub(crate) fn remove(&self, media: MediaId, meta: &MediaMeta, incarnation: u64) -> io::Result<()> {
         self.delete(&self.path(&media, meta, incarnation))
+    }
+
+    /// Sets the time at which a version was last read, in Unix seconds.
+    pub(crate) fn touch(&self, media: MediaId, meta: &MediaMeta, incarnation: u64, seconds: u64) -> io::Result<()> {
+        self.disk.touch(&self.path(&media, meta, incarnation), seconds)
     }
 
     pub(crate) fn write(&self, files: &Files, bytes: &[u8], at: u64) -> io::Result<()> {
@@ -241,6 +131,11 @@ impl Store {
         Ok(hasher.digest())
     }
 
+    /// Bytes that a version's files have blocks for.
+    pub(crate) fn blocks(&self, files: &Files) -> io::Result<u64> {
+        Ok(self.disk.stat_open(&files.data)?.blocks + self.disk.stat_open(&files.sidecar)?.blocks)
+    }
+
     /// Reads what memory has; see [`Disk::read_ready`].
     pub(crate) fn read_ready(&self, files: &Files, into: &mut [u8], at: u64) -> Ready {
         self.disk.read_ready(&files.data, into, at)
@@ -267,13 +162,13 @@ impl Store {
     }
 
     /// Path of the sidecar; the extent file differs in its ending.
-    fn path(&self, media: &MediaId, meta: &MediaMeta, incarnation: u64) -> PathBuf {
+    pub(crate) fn path(&self, media: &MediaId, meta: &MediaMeta, incarnation: u64) -> PathBuf {
         let stem = format::stem(*media, &meta.etag, incarnation);
         self.root.join(stem.get(..2).unwrap_or("00")).join(stem + ".meta")
     }
 
     /// The sidecar goes first: an extent file alone is deleted by the next start.
-    fn delete(&self, sidecar: &Path) -> io::Result<()> {
+    pub(crate) fn delete(&self, sidecar: &Path) -> io::Result<()> {
         self.disk.unlink(sidecar)?;
         self.disk.unlink(&sidecar.with_extension("data"))
     }

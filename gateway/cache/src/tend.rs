@@ -4,8 +4,10 @@ use crate::cache::Cache;
 use crate::map::Walk;
 use crate::scope::Scope;
 use crate::shared::Shared;
+use crate::store::Store;
 use crate::verify::Checker;
 use crate::version::{Doom, Version};
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -23,7 +25,7 @@ const SHARE_BESIDE_FILLS: u64 = 8;
 /// Where the work between two calls stands.
 #[derive(Default)]
 pub(crate) struct Tending {
-    told: u64,
+    told: Option<u64>,
     look_at: u64,
     scrub: Option<Checker>,
     scrub_at: u64,
@@ -50,8 +52,8 @@ impl Shared {
 
     fn tend(self: &Arc<Self>, now: u64) {
         let Some(mut tending) = self.tending.try_lock() else { return };
-        let elapsed = now.saturating_sub(tending.told).min(MOST_ELAPSED);
-        tending.told = now;
+        let told = tending.told.replace(now);
+        let elapsed = told.map_or(0, |told| now.saturating_sub(told)).min(MOST_ELAPSED);
         self.keeper.look_at_space();
         self.make_room();
         if let Some(inactive) = self.config.inactive.map(|inactive| inactive.as_secs().max(1))
@@ -66,16 +68,23 @@ impl Shared {
     fn drop_inactive(self: &Arc<Self>, now: u64, inactive: u64) {
         let mut walk = Walk::new(Scope::All);
         loop {
-            let mut idle: Vec<Arc<Version>> = Vec::new();
+            let (mut idle, mut read): (Vec<Arc<Version>>, Vec<Arc<Version>>) = Default::default();
             let more = walk.step(&mut self.map.lock(), |_, entry| {
-                if entry.version.as_ref().is_some_and(|version| version.is_inactive(now, inactive)) {
+                let Some(version) = &entry.version else { return true };
+                if version.is_inactive(now, inactive) {
                     idle.extend(entry.version.take());
+                } else if version.is_worth_noting(inactive / PARTS) {
+                    read.push(version.clone());
                 }
                 true
             });
             for version in idle {
                 self.counters.expired.add(version.with(|claims, _| u64::from(claims.on_disk())));
                 self.discard(&version, Doom::Dropped);
+            }
+            for version in read {
+                let noted = version.note_last_read(&self.store);
+                noted.unwrap_or_else(|error| self.disk_error(&error));
             }
             if !more {
                 return;
@@ -115,6 +124,19 @@ impl Version {
     /// When it was last read, if that is known.
     pub(crate) fn last_read(&self) -> Option<u64> {
         Some(self.last_read.load(Ordering::Relaxed)).filter(|&at| at > 0)
+    }
+
+    /// Its last read is so much later than what its sidecar says.
+    fn is_worth_noting(&self, seconds: u64) -> bool {
+        let noted = self.noted.load(Ordering::Relaxed);
+        self.last_read.load(Ordering::Relaxed) > noted.saturating_add(seconds)
+    }
+
+    /// Has the next start know when it was last read. Blocks.
+    fn note_last_read(&self, store: &Store) -> io::Result<()> {
+        let last_read = self.last_read.load(Ordering::Relaxed);
+        self.noted.store(last_read, Ordering::Relaxed);
+        self.touch(store, last_read)
     }
 
     /// Nobody has read it for so long, and nobody has it in hand. To be asked under the map's lock.

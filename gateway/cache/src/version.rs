@@ -26,6 +26,10 @@ pub(crate) enum Doom {
 struct State {
     claims: Claims<Arc<Fill>>,
     doom: Option<Doom>,
+    /// Bytes that its files have blocks for, when last looked at.
+    blocks: u64,
+    /// What of it evicted slices still take.
+    unfreed: u64,
 }
 
 struct FilesState {
@@ -45,6 +49,8 @@ pub(crate) struct Version {
     counters: Arc<Counters>,
     state: Mutex<State>,
     files: Mutex<FilesState>,
+    /// Held from a look at the files' blocks until it is booked, so that the later look counts.
+    measuring: Mutex<()>,
     /// A busy slice has settled.
     pub(crate) settled: Notify,
     /// Registration number in the eviction queue.
@@ -60,6 +66,8 @@ pub(crate) struct Version {
     pub(crate) used: AtomicU64,
     /// When somebody last began or ended a read, in Unix seconds; 0 if nobody has told the time since.
     pub(crate) last_read: AtomicU64,
+    /// What of it the sidecar's time of modification says.
+    pub(crate) noted: AtomicU64,
     withdrawn: AtomicBool,
     withdrawal: Notify,
 }
@@ -85,7 +93,8 @@ impl Version {
             geometry,
             incarnation,
             counters,
-            state: Mutex::new(State { claims: Claims::new(geometry, pace), doom: None }),
+            state: Mutex::new(State { claims: Claims::new(geometry, pace), doom: None, blocks: 0, unfreed: 0 }),
+            measuring: Mutex::new(()),
             files: Mutex::new(FilesState { open: None, made, gone: false }),
             settled: Notify::new(),
             slot: OnceLock::new(),
@@ -94,6 +103,7 @@ impl Version {
             stalls: AtomicU32::new(0),
             used: AtomicU64::new(0),
             last_read: AtomicU64::new(last_read),
+            noted: AtomicU64::new(last_read),
             withdrawn: AtomicBool::new(false),
             withdrawal: Notify::new(),
         })
@@ -103,11 +113,13 @@ impl Version {
     pub(crate) fn with<R>(&self, work: impl FnOnce(&mut Claims<Arc<Fill>>, Option<Doom>) -> R) -> R {
         let mut state = self.state.lock();
         let doom = state.doom;
-        let (bytes, slices) = (state.claims.charge(), u64::from(state.claims.on_disk()));
+        let (bytes, coming) = (state.claims.charge(), state.claims.coming());
+        let slices = u64::from(state.claims.on_disk());
         let out = work(&mut state.claims, doom);
         if doom.is_none() {
             // Wrapping: a difference below zero is an addition of its complement.
             self.counters.bytes_held.add(state.claims.charge().wrapping_sub(bytes));
+            self.counters.bytes_coming.add(state.claims.coming().wrapping_sub(coming));
             self.counters.slices.add(u64::from(state.claims.on_disk()).wrapping_sub(slices));
         }
         out
@@ -121,8 +133,34 @@ impl Version {
         }
         state.doom = Some(doom);
         self.counters.bytes_held.sub(state.claims.charge());
+        self.counters.bytes_coming.sub(state.claims.coming());
+        self.counters.bytes_on_disk.sub(state.blocks);
+        self.counters.bytes_unfreed.sub(state.unfreed);
         self.counters.slices.sub(u64::from(state.claims.on_disk()));
         true
+    }
+
+    /// Books what its files take on the disk, and that bytes of evicted slices are still among it: more slices are not to go
+    /// for what a disk doesn't give back. Blocks.
+    pub(crate) fn measure(&self, look: impl FnOnce() -> io::Result<u64>, unfreed: u64) {
+        let _one = self.measuring.lock();
+        let found = look();
+        let mut state = self.state.lock();
+        // A file system that doesn't say leaves it as it was.
+        let blocks = found.unwrap_or(state.blocks);
+        let present = state.claims.charge() - state.claims.coming();
+        // What was written over since, or freed by others, is no longer in the way.
+        let unfreed = state.unfreed.saturating_add(unfreed).min(blocks.saturating_sub(present));
+        if state.doom.is_none() {
+            self.counters.bytes_on_disk.add(blocks.wrapping_sub(state.blocks));
+            self.counters.bytes_unfreed.add(unfreed.wrapping_sub(state.unfreed));
+        }
+        (state.blocks, state.unfreed) = (blocks, unfreed);
+    }
+
+    /// Bytes that its files had blocks for, when last looked at.
+    pub(crate) fn blocks(&self) -> u64 {
+        self.state.lock().blocks
     }
 
     /// Ends all reads of a doomed version, those that wait for something too.
@@ -199,6 +237,15 @@ impl Version {
         // Others get at the files through this lock alone: one reference is nobody's but this.
         let Some(mut state) = self.files.try_lock() else { return false };
         state.open.take_if(|files| Arc::strong_count(files) == 1).is_some()
+    }
+
+    /// Sets the sidecar's time of modification, if there is a sidecar. Blocks.
+    pub(crate) fn touch(&self, store: &Store, seconds: u64) -> io::Result<()> {
+        let state = self.files.lock();
+        if state.gone || !state.made {
+            return Ok(());
+        }
+        store.touch(self.media, &self.meta, self.incarnation, seconds)
     }
 
     /// Deletes the files. Who has them open keeps their bytes, nobody opens them again. Blocks.

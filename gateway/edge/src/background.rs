@@ -1,5 +1,7 @@
-//! What runs beside the requests: reload on SIGHUP, the watch over plugins' folders, batches for observe plugins, what other gateways tell.
+//! What runs beside the requests: reload on SIGHUP, the watch over plugins' folders, batches for observe plugins, what other gateways tell,
+//! what the cache does by itself.
 
+use crate::clock;
 use crate::edge::Edge;
 use crate::observe;
 use async_trait::async_trait;
@@ -8,6 +10,9 @@ use pingora::services::background::BackgroundService;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
+
+/// The time between two looks at what the cache has to do by itself.
+const TEND: Duration = Duration::from_secs(1);
 
 /// The edge's own tasks, in one service.
 pub(crate) struct Background {
@@ -36,6 +41,13 @@ impl Background {
             self.edge.observer.deliver(&self.edge.plugins).await;
         }
     }
+
+    async fn tend_the_cache(&self) {
+        loop {
+            tokio::time::sleep(TEND).await;
+            self.edge.cache.tend(clock::wall()).await;
+        }
+    }
 }
 
 #[async_trait]
@@ -47,6 +59,7 @@ impl BackgroundService for Background {
             () = self.reload_on_hangup() => {}
             () = self.edge.reloader.watch() => {}
             _ = &mut aside => {}
+            () = self.tend_the_cache() => {}
             _ = shutdown.changed() => {}
         }
         aside.await;

@@ -16,3 +16,8 @@ pub(crate) fn unix() -> i64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(now.as_secs()).unwrap_or(i64::MAX)
 }
+
+/// The time of day, as far as the machine knows it.
+pub(crate) fn wall() -> SystemTime {
+    SystemTime::now()
+}

@@ -250,6 +250,8 @@ fn cache_config(settings: &config::gateway::Cache) -> CacheConfig {
         slice_size: u32::try_from(settings.slice_size.bytes()).unwrap_or(u32::MAX),
         max_size: settings.max_size.bytes(),
         min_free: settings.min_free.bytes(),
+        inactive: settings.inactive.map(config::TimeSpan::get),
+        scrub_rate: settings.scrub_rate.bytes(),
         meta_ttl: settings.metadata_ttl.get(),
         stale_while_revalidate: settings.stale_while_revalidate.get(),
         stale_if_error: settings.stale_if_error.get(),
@@ -288,6 +290,8 @@ fn cache_events(stats: &CacheStats) -> Rows {
         ("changed", stats.changed),
         ("purged", stats.purged),
         ("evicted", stats.evicted),
+        ("expired", stats.expired),
+        ("bytes_scrubbed", stats.scrubbed),
         ("checksum_failures", stats.checksum_failures),
         ("sidecars_dropped", stats.sidecars_dropped),
         ("disk_errors", stats.disk_errors),
@@ -300,6 +304,8 @@ fn cache_events(stats: &CacheStats) -> Rows {
 fn cache_state(stats: &CacheStats) -> Rows {
     vec![
         ("bytes_held", stats.bytes_held),
+        ("bytes_on_disk", stats.bytes_on_disk),
+        ("bytes_coming", stats.bytes_coming),
         ("slices", stats.slices),
         ("media", stats.media),
         ("running_fills", stats.running_fills),

@@ -25,6 +25,7 @@ impl<H: Clone> Claims<H> {
         for slice in slices.clone() {
             self.claimed.put(slice, true);
             self.charge += self.weight(slice);
+            self.coming += self.weight(slice);
         }
         // As planned: a stretch cut short by a present slice says nothing about how fast its reader is.
         let size = self.readers.get(&leader).map_or(self.pace.first_run, |reader| reader.ramp);
@@ -105,6 +106,7 @@ impl<H: Clone> Claims<H> {
         for slice in slices {
             if self.claimed.put(slice, false) {
                 self.charge -= self.weight(slice);
+                self.coming -= self.weight(slice);
             }
         }
     }

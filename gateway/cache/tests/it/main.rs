@@ -21,4 +21,6 @@ mod purges;
 #[cfg(test)]
 mod support;
 #[cfg(test)]
+mod tending;
+#[cfg(test)]
 mod validation;

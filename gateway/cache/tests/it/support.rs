@@ -327,3 +327,9 @@ pub(crate) async fn worlds<F: Future<Output = ()> + Send + 'static>(count: usize
 pub(crate) fn disk_usage(folder: &Path) -> u64 {
     files(folder, "data").iter().map(|path| std::fs::metadata(path).unwrap().blocks() * 512).sum()
 }
+
+/// Bytes that extent files and sidecars have blocks for.
+pub(crate) fn sum_of_blocks(folder: &Path) -> u64 {
+    let all = files(folder, "data").into_iter().chain(files(folder, "meta"));
+    all.map(|path| std::fs::metadata(path).unwrap().blocks() * 512).sum()
+}
