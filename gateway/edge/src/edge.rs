@@ -306,6 +306,7 @@ fn cache_state(stats: &CacheStats) -> Rows {
         ("bytes_held", stats.bytes_held),
         ("bytes_on_disk", stats.bytes_on_disk),
         ("bytes_coming", stats.bytes_coming),
+        ("bytes_unfreed", stats.bytes_unfreed),
         ("slices", stats.slices),
         ("media", stats.media),
         ("running_fills", stats.running_fills),
