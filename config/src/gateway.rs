@@ -217,6 +217,12 @@ pub struct Cache {
     /// A request to the hive that has brought no byte for so long is ended and made anew, if others wait for it than who
     /// caused it. Twice as long after each time that this brought nothing either.
     pub lock_age: TimeSpan,
+    /// How often new slices and purges are brought to the device (fsync), so that they survive a power cut; "0s" leaves that to the
+    /// kernel. They survive the end of the process in any case.
+    pub sync_interval: TimeSpan,
+    /// How long a viewer waits for the disk before its bytes come from the hive instead. After eight failures or waits in a row the
+    /// disk is passed by, and asked every second or oftener whether it is well again.
+    pub disk_patience: TimeSpan,
 }
 
 impl Default for Cache {
@@ -241,6 +247,8 @@ impl Default for Cache {
             max_fills_per_media: 64,
             fill_patience: TimeSpan::seconds(20),
             lock_age: TimeSpan::seconds(10),
+            sync_interval: TimeSpan::seconds(5),
+            disk_patience: TimeSpan::seconds(2),
         }
     }
 }

@@ -21,6 +21,7 @@ const MOST_RANGES: usize = 1000;
 const MOST_INSTANCES: u32 = 10_000;
 const SHORTEST_INACTIVE: Duration = Duration::from_secs(1);
 const SHORTEST_WATCH: Duration = Duration::from_millis(100);
+const DAY: Duration = Duration::from_secs(86_400);
 
 impl Rules for GatewaySettings {
     fn check(&self, report: &mut Report<'_>) {
@@ -183,6 +184,9 @@ fn check_cache(cache: &Cache, report: &mut Report<'_>) {
     report.require(cache.max_fills_per_media > 0, "cache.max_fills_per_media", "must be at least 1");
     report.require_positive(cache.lock_age, "cache.lock_age");
     report.require(cache.orphan_budget <= LONGEST_RUN, "cache.orphan_budget", "must be at most 1024");
+    let is_patience = (Duration::from_millis(10)..=Duration::from_secs(3600)).contains(&cache.disk_patience.get());
+    report.require(is_patience, "cache.disk_patience", "must be from 10ms to 1h");
+    report.require(cache.sync_interval.get() <= DAY, "cache.sync_interval", "must be at most a day");
 }
 
 fn check_limits(limits: &Limits, report: &mut Report<'_>) {

@@ -7,6 +7,7 @@ use crate::shared::{Entry, Shared};
 use crate::stats::CacheStats;
 use crate::status::{Freshness, OpenError};
 use crate::store::Store;
+use crate::sync;
 use crate::trust::Trust;
 use crate::validate::Found;
 use crate::version::{Seed, Version};
@@ -37,12 +38,13 @@ impl Cache {
     /// listed. What is odd or unreadable inside of it is passed over, logged and counted as `disk_errors`.
     pub fn open(config: CacheConfig, origin: Arc<dyn SliceOrigin>) -> Result<Self, OpenError> {
         config.check()?;
-        let disk = Disk::new(config.disk_hook.clone());
+        let disk = Disk::new(config.device.clone(), config.disk_hook.clone());
         let failed = |source| OpenError::Disk { folder: config.folder.clone(), source };
         let store = Store::open(&config.folder, config.slice_size, disk).map_err(failed)?;
         let Some(store) = store else { return Err(OpenError::InUse(config.folder)) };
         let scan = store.scan().map_err(failed)?;
-        let shared = Shared::new(config, store, origin);
+        let folder = config.folder.clone();
+        let shared = Shared::new(config, store, origin).map_err(|source| OpenError::Disk { folder, source })?;
         shared.counters.sidecars_dropped.add(scan.dropped);
         shared.counters.disk_errors.add(scan.errors);
         let now = Instant::now();
@@ -69,7 +71,7 @@ impl Cache {
         }
         shared.counters.media.set(shared.map.lock().entries.len() as u64);
         shared.make_room();
-        Ok(Self { shared: Arc::new(shared) })
+        Ok(Self { shared })
     }
 
     /// Resolves a media and pins its version. Metadata younger than `meta_ttl` is taken as is; else the origin is asked, once
@@ -88,6 +90,12 @@ impl Cache {
     #[must_use]
     pub fn stats(&self) -> CacheStats {
         self.shared.counters.snapshot()
+    }
+
+    /// Brings what is committed by now to the device, and the names of what was purged off it: it survives a power cut then. False:
+    /// the device didn't take all of it, which is logged.
+    pub async fn sync(&self) -> bool {
+        self.shared.blocking(|shared| sync::pass(shared, false)).await.unwrap_or(false)
     }
 
     /// Returns once no fill is running, no slice is being checked or cleared, and no question to the origin is open.

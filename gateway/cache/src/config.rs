@@ -1,6 +1,7 @@
 //! Settings, with their bounds.
 
 use crate::claims::Pace;
+use crate::device::Device;
 use crate::disk::DiskHook;
 use crate::status::OpenError;
 use std::fmt;
@@ -64,6 +65,18 @@ pub struct CacheConfig {
     /// Versions whose files stay open while nobody reads them (1024), two descriptors each; at most an eighth of the files
     /// that the process may open when the cache is opened.
     pub max_open: usize,
+    /// Longest wait for a disk call (2 s): then readers go on straight from the origin, and fills hand theirs over. After a few in
+    /// a row the disk is passed by altogether, and asked every second whether it answers again. Zero waits as long as it takes, on
+    /// the runtime's own blocking threads: for tests that stop its clock.
+    pub disk_patience: Duration,
+    /// Threads for disk calls (16), made when needed; at least 4. No other threads ever wait for the disk, but those that sync
+    /// and probe it.
+    pub disk_threads: usize,
+    /// How often committed slices are brought to the device, to survive a power cut (5 s); zero leaves it to the kernel. Without
+    /// it too, what is committed survives the end of the process.
+    pub sync_interval: Duration,
+    /// In the place of the kernel's file systems, in drills.
+    pub device: Option<Arc<dyn Device>>,
     /// Watches disk calls and makes them fail, in drills.
     pub disk_hook: Option<Arc<dyn DiskHook>>,
 }
@@ -95,6 +108,10 @@ impl CacheConfig {
             fill_patience: Duration::from_secs(20),
             lock_age: Duration::from_secs(10),
             max_open: 1024,
+            disk_patience: Duration::from_secs(2),
+            disk_threads: 16,
+            sync_interval: Duration::from_secs(5),
+            device: None,
             disk_hook: None,
         }
     }
@@ -114,6 +131,12 @@ impl CacheConfig {
             (self.max_run >= self.first_run, "max_run must be at least first_run"),
             (self.meta_ttl <= Duration::from_secs(366 * 86_400), "meta_ttl must be at most a year"),
             (self.inactive.is_none_or(|inactive| inactive.as_secs() >= 1), "inactive must be at least a second"),
+            (
+                self.disk_patience.is_zero() || self.disk_patience >= Duration::from_millis(10),
+                "disk_patience must be at least 10 ms, or zero",
+            ),
+            ((4..=512).contains(&self.disk_threads), "disk_threads must be from 4 to 512"),
+            (self.sync_interval <= Duration::from_secs(86_400), "sync_interval must be at most a day"),
             (self.max_open >= 1, "max_open must be at least 1"),
         ];
         rules.into_iter().find(|(good, _)| !good).map_or(Ok(()), |(_, rule)| Err(OpenError::Setting(rule)))

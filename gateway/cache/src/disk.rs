@@ -1,9 +1,10 @@
 //! Every call to the disk that the cache makes, and nothing else: one place to count, to fail on purpose, to explain.
+//! What changes the disk goes through [`Device`], what reads open files to the kernel.
 
-use rustix::fs::{FallocateFlags, FlockOperation};
+use crate::device::{Device, Kernel};
 use rustix::io::{Errno, ReadWriteFlags};
-use std::fs::{File, OpenOptions};
-use std::io::{self, IoSliceMut, Read, Write};
+use std::fs::File;
+use std::io::{self, IoSliceMut};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 use std::sync::Arc;
@@ -33,6 +34,8 @@ pub enum DiskOp {
     Unlink,
     /// A question for free space.
     FreeSpace,
+    /// A file's bytes, or a folder's names, brought to the device.
+    Sync,
 }
 
 /// What a [`DiskHook`] makes of a call.
@@ -44,7 +47,8 @@ pub enum DiskFault {
     Tear(usize, io::Error),
 }
 
-/// Watches disk calls, and makes them fail in drills: full, broken and vanishing disks, torn writes.
+/// Watches disk calls, and makes them fail in drills: full, broken and vanishing disks, torn writes. One that doesn't return
+/// is a disk that is stuck: only [`DiskOp::ReadReady`] is asked on the event loop.
 pub trait DiskHook: Send + Sync + 'static {
     /// Asked right before a call; `len` is the bytes to be written or read, 0 for other calls.
     fn before(&self, op: DiskOp, len: usize) -> Option<DiskFault>;
@@ -82,14 +86,17 @@ impl Stat {
 /// See the module.
 #[derive(Clone)]
 pub(crate) struct Disk {
+    device: Arc<dyn Device>,
     hook: Option<Arc<dyn DiskHook>>,
     /// The file system can't say whether a read would wait: don't ask again.
     no_nowait: Arc<AtomicBool>,
 }
 
 impl Disk {
-    pub(crate) fn new(hook: Option<Arc<dyn DiskHook>>) -> Self {
-        Self { hook, no_nowait: Arc::default() }
+    /// `None`: the kernel's.
+    pub(crate) fn new(device: Option<Arc<dyn Device>>, hook: Option<Arc<dyn DiskHook>>) -> Self {
+        let device = device.unwrap_or_else(|| Arc::new(Kernel));
+        Self { device, hook, no_nowait: Arc::default() }
     }
 
     fn check(&self, op: DiskOp, len: usize) -> io::Result<()> {
@@ -103,37 +110,38 @@ impl Disk {
     pub(crate) fn create(&self, path: &Path, len: u64) -> io::Result<File> {
         self.check(DiskOp::Create, 0)?;
         if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder)?;
+            self.device.make_folder(folder)?;
         }
-        let file = OpenOptions::new().read(true).write(true).create_new(true).open(path)?;
-        file.set_len(len)?;
+        let file = self.device.create(path)?;
+        self.device.set_len(&file, len)?;
         Ok(file)
     }
 
     /// Writes a whole new file under a temporary name and renames it: it is there whole or not at all.
     pub(crate) fn create_whole(&self, path: &Path, bytes: &[u8], len: u64) -> io::Result<File> {
         let temporary = path.with_extension("tmp");
-        let mut file = self.create(&temporary, 0)?;
-        file.write_all(bytes)?;
-        file.set_len(len)?;
-        std::fs::rename(&temporary, path)?;
+        let file = self.create(&temporary, 0)?;
+        self.device.write(&file, bytes, 0)?;
+        self.device.set_len(&file, len)?;
+        self.device.rename(&temporary, path)?;
         Ok(file)
     }
 
     pub(crate) fn open(&self, path: &Path) -> io::Result<File> {
         self.check(DiskOp::Open, 0)?;
-        OpenOptions::new().read(true).write(true).open(path)
+        self.device.open(path)
     }
 
     pub(crate) fn read_whole(&self, path: &Path) -> io::Result<Vec<u8>> {
-        let mut bytes = Vec::new();
-        File::open(path)?.read_to_end(&mut bytes)?;
+        let file = self.device.open(path)?;
+        let mut bytes = vec![0; usize::try_from(file.metadata()?.len()).map_err(io::Error::other)?];
+        file.read_exact_at(&mut bytes, 0)?;
         Ok(bytes)
     }
 
     /// What the file system says of a file, opened or not.
     pub(crate) fn stat(&self, path: &Path) -> io::Result<Stat> {
-        Ok(Stat::of(&std::fs::metadata(path)?))
+        Ok(Stat::of(&self.device.stat(path)?))
     }
 
     pub(crate) fn write_data(&self, file: &File, bytes: &[u8], at: u64) -> io::Result<()> {
@@ -146,10 +154,10 @@ impl Disk {
 
     fn write(&self, op: DiskOp, file: &File, bytes: &[u8], at: u64) -> io::Result<()> {
         match self.hook.as_ref().and_then(|hook| hook.before(op, bytes.len())) {
-            None => file.write_all_at(bytes, at),
+            None => self.device.write(file, bytes, at),
             Some(DiskFault::Fail(error)) => Err(error),
             Some(DiskFault::Tear(keep, error)) => {
-                file.write_all_at(bytes.get(..keep).unwrap_or(bytes), at)?;
+                self.device.write(file, bytes.get(..keep).unwrap_or(bytes), at)?;
                 Err(error)
             }
         }
@@ -186,6 +194,12 @@ impl Disk {
         let _ = rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::Random);
     }
 
+    /// Has the kernel forget what it holds of a file in memory, and is on the device.
+    pub(crate) fn forget(&self, file: &File) {
+        // A hint: without it, a probe reads memory.
+        let _ = rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed);
+    }
+
     /// Tells the kernel that these bytes are wanted soon.
     pub(crate) fn will_need(&self, file: &File, at: u64, len: u64) {
         // A hint: what it fails to load is loaded by the read that follows.
@@ -201,13 +215,13 @@ impl Disk {
     /// Gives the bytes' blocks back to the file system; the file keeps its length.
     pub(crate) fn punch(&self, file: &File, at: u64, len: u64) -> io::Result<()> {
         self.check(DiskOp::Punch, 0)?;
-        Ok(rustix::fs::fallocate(file, FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE, at, len)?)
+        self.device.punch(file, at, len)
     }
 
     /// Deletes a file. One that isn't there is no error.
     pub(crate) fn unlink(&self, path: &Path) -> io::Result<()> {
         self.check(DiskOp::Unlink, 0)?;
-        match std::fs::remove_file(path) {
+        match self.device.unlink(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
         }
@@ -215,7 +229,7 @@ impl Disk {
 
     /// Sets a file's time of modification, in Unix seconds.
     pub(crate) fn touch(&self, path: &Path, seconds: u64) -> io::Result<()> {
-        let file = OpenOptions::new().write(true).open(path)?;
+        let file = self.device.open(path)?;
         file.set_modified(UNIX_EPOCH + Duration::from_secs(seconds))
     }
 
@@ -227,27 +241,34 @@ impl Disk {
     /// Bytes that the file system still has for us.
     pub(crate) fn free_space(&self, folder: &Path) -> io::Result<u64> {
         self.check(DiskOp::FreeSpace, 0)?;
-        let stat = rustix::fs::statvfs(folder)?;
-        Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+        self.device.free_space(folder)
+    }
+
+    /// Brings what was written to a file to the device.
+    pub(crate) fn sync(&self, file: &File) -> io::Result<()> {
+        self.check(DiskOp::Sync, 0)?;
+        self.device.sync(file)
+    }
+
+    /// Brings a folder's names to the device. A folder that isn't there has none.
+    pub(crate) fn sync_folder(&self, folder: &Path) -> io::Result<()> {
+        self.check(DiskOp::Sync, 0)?;
+        match self.device.sync_folder(folder) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
     }
 
     /// Makes a folder and locks it for as long as the file lives. `None`: another process has it.
     pub(crate) fn lock(&self, folder: &Path) -> io::Result<Option<File>> {
-        std::fs::create_dir_all(folder)?;
-        let file = OpenOptions::new().write(true).create(true).truncate(false).open(folder.join("lock"))?;
-        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Some(file)),
-            Err(Errno::WOULDBLOCK) => Ok(None),
-            Err(error) => Err(error.into()),
-        }
+        self.device.lock(folder)
     }
 
     /// The names in a folder; none if there is no such folder.
     pub(crate) fn list(&self, folder: &Path) -> io::Result<Vec<std::ffi::OsString>> {
-        match std::fs::read_dir(folder) {
-            Ok(entries) => entries.map(|entry| Ok(entry?.file_name())).collect(),
+        match self.device.list(folder) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-            Err(error) => Err(error),
+            listed => listed,
         }
     }
 }

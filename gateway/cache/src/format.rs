@@ -25,8 +25,18 @@
 //!
 //! Why this survives `kill -9` at any instant: a fill writes the whole slice, then its record. An eviction zeroes the
 //! record, then punches the hole. What the kernel has taken outlives the process, so a sealed record always has its bytes.
-//! Nothing is fsynced: after a power cut a record may have reached the disk without its bytes. So a slice's checksum is verified
-//! before the first read after a start, and again whenever bytes of it have left memory and would come from the device; a
+//! A purge deletes the sidecar, then the extent file; when it is acknowledged, both names are gone for every process to come.
+//!
+//! What a power cut leaves: of what the kernel had not written yet, anything, sector by sector and name by name. Order is no
+//! help against that without waiting for the device at each slice, which no viewer would like; so order is not what bytes are
+//! believed for. A record may be there without its bytes, or bytes that were punched: a slice's checksum is verified
+//! before the first read after a start. A header may be torn: it has a checksum of its own. What order and waiting are for is that
+//! nothing is lost: every `sync_interval`, `sync` brings what was committed since the last time to the device, first a
+//! version's bytes, then the records that vouch for them (the other way round, a cut in between would leave records of nothing,
+//! each a false alarm of a bad disk), then the folders that the files' names are in. Slices and purges that a finished pass covered
+//! survive a power cut. A purge that none has covered may be undone by one.
+//!
+//! A slice's checksum is verified again whenever bytes of it have left memory and would come from the device; a
 //! mismatch is a miss. Reads from memory cost no check. Two things can't be caught: bytes of a slice that is not yet whole
 //! and has no checksum, and, where the file system can't say what is in memory (no `RWF_NOWAIT`), what rots between a slice's
 //! first read after a start and the next start. The header is written whole to `.tmp` and renamed,

@@ -169,7 +169,12 @@ impl Queue {
             let Some(slot) = slots.get_mut(key.version as usize) else { return Verdict::Gone };
             let version = slot.version.upgrade();
             let verdict = version.as_ref().map_or(Verdict::Gone, |version| {
-                version.with(|claims, doom| if doom.is_some() { Verdict::Gone } else { claims.judge(key.slice) })
+                version.with(|claims, doom| match doom {
+                    Some(_) => Verdict::Gone,
+                    // The eviction would be stuck as well, and the next one with it.
+                    None if version.is_stuck() => Verdict::Spare,
+                    None => claims.judge(key.slice),
+                })
             });
             if verdict != Verdict::Spare {
                 slot.entries = slot.entries.saturating_sub(1);

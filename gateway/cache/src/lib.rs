@@ -8,16 +8,20 @@
 //! device are checked against its checksum first (`format` has the two exceptions); no disk fault fails
 //! a read that the origin could serve.
 //!
-//! From the inside out: `geometry`, `bits`, `format`, `evict`, `trust`, `absent`, `uses` and `claims` are pure. `disk` makes every disk call, `store`
-//! names files, `scan` finds them at the start. `map` knows the media, `scope` says which of them, `purge`, `list`, `verify` and `tend` walk over them. `version` is one media version, `keeper` the room on disk, `open` the open files, `fill` and `run` fetch, `reader` and `direct`
+//! From the inside out: `geometry`, `bits`, `format`, `evict`, `breaker`, `trust`, `absent`, `uses` and `claims` are pure. `device` is what a disk does, `disk` makes every
+//! call to it, `store` names files, `scan` finds them at the start, `pool` has the threads that wait for the disk and `patience` says for how long. `map` knows the
+//! media, `scope` says which of them, `purge`, `list`, `verify` and `tend` walk over them. `version` is one media version, `keeper` the room on disk, `sync` brings
+//! it to the device, `open` the open files, `fill` and `run` fetch, `reader` and `direct`
 //! deliver, `validate` asks which version is the present one, `cache` is the face.
 
 mod absent;
 mod bits;
+mod breaker;
 mod buffers;
 mod cache;
 mod claims;
 mod config;
+mod device;
 mod direct;
 mod disk;
 mod evict;
@@ -28,7 +32,9 @@ mod keeper;
 mod list;
 mod map;
 mod open;
+mod patience;
 mod places;
+mod pool;
 mod purge;
 mod reader;
 mod run;
@@ -38,6 +44,7 @@ mod shared;
 mod stats;
 mod status;
 mod store;
+mod sync;
 mod tend;
 mod trust;
 mod uses;
@@ -47,6 +54,7 @@ mod version;
 
 pub use cache::{Cache, Media};
 pub use config::CacheConfig;
+pub use device::Device;
 pub use disk::{DiskFault, DiskHook, DiskOp};
 pub use list::Listed;
 pub use purge::{Purged, Running};

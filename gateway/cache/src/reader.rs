@@ -5,7 +5,9 @@ use crate::claims::{ReaderId, Step};
 use crate::direct::Direct;
 use crate::disk::Ready;
 use crate::fill::{Failure, Fill, Reach};
+use crate::patience::Undone;
 use crate::places::Place;
+use crate::pool::Lane;
 use crate::run::{Lead, Part, launch};
 use crate::shared::Shared;
 use crate::status::{CacheStatus, Freshness, Presence, ReadError};
@@ -17,6 +19,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 mod line;
+mod parting;
 
 /// Further than this into a missing slice, a reader's bytes are asked for before the slice's head.
 const TAIL_FIRST: u64 = 256 * 1024;
@@ -71,9 +74,14 @@ impl Reader {
         let end = range.end.min(version.geometry.size());
         let pos = range.start.min(end);
         let slices = version.geometry.cover(ByteRange { start: pos, end });
+        let (reads_past, fills_past) = (shared.reads_past_disk(&version), shared.fills_past_disk(&version));
         let (presence, id) = version.with(|claims, doom| {
-            let presence = if doom.is_some() { Presence::Dropped } else { claims.presence(slices.clone()) };
-            (presence, (!slices.is_empty()).then(|| claims.join(slices)))
+            let presence = match claims.presence(slices.clone()) {
+                _ if doom.is_some() || reads_past => Presence::Dropped,
+                Presence::None if fills_past => Presence::Dropped,
+                presence => presence,
+            };
+            (presence, (!slices.is_empty() && !reads_past).then(|| claims.join(slices)))
         });
         let counters = &shared.counters;
         let counter = match presence {
@@ -141,8 +149,7 @@ impl Reader {
                 Source::Direct(direct) => {
                     let next = direct.next(&self.shared).await;
                     if next == Err(ReadError::Changed) {
-                        let version = self.version.clone();
-                        self.shared.blocking(move |shared| shared.discard(&version, Doom::Changed));
+                        self.shared.discard_soon(self.version.clone(), Doom::Changed);
                     }
                     let piece = next?;
                     self.pos += piece.len() as u64;
@@ -197,19 +204,24 @@ impl Reader {
                     act = self.stand_in_line(slice).await?;
                     continue;
                 }
+                Act::Wait if self.shared.reads_past_disk(&self.version) => self.go_direct(),
                 Act::Verify | Act::Wait => {
                     self.checked = true;
                     // Made before the work starts, or before another look: it is woken by what settles from here on.
                     let settled = version.settled.notified();
                     if matches!(act, Act::Verify) {
-                        self.verify(slice);
+                        self.shared.check_soon(&self.version, self.files.clone(), slice);
                     } else {
                         act = self.look(slice, None);
                         if !matches!(act, Act::Wait) {
                             continue;
                         }
                     }
-                    settled.await;
+                    // The disk may be stuck with it. Whoever checks or clears the slice has that counted.
+                    if self.shared.patiently(settled).await.is_err() {
+                        self.go_direct();
+                        return Ok(());
+                    }
                     act = self.look(slice, None);
                     continue;
                 }
@@ -223,6 +235,7 @@ impl Reader {
         // Before the claims: an alarm from here on is told by the difference.
         self.alarms = self.version.alarms.load(Ordering::SeqCst);
         let Some(id) = self.id else { return Act::GoDirect };
+        let fills_past = self.shared.fills_past_disk(&self.version);
         let (mut leads, mut unverified, mut litter) = (Vec::new(), None, Vec::new());
         let (places, version) = (&self.shared.places, &self.version);
         let act = self.version.with(|claims, doom| {
@@ -241,6 +254,7 @@ impl Reader {
                 (Step::Join(fill), _) => Act::Use(Source::Fill(fill)),
                 (Step::Start(_), Some(Doom::Changed)) => Act::Fail(ReadError::Changed),
                 (Step::Start(_), Some(Doom::Dropped)) => Act::GoDirect,
+                (Step::Start(_), None) if fills_past => Act::GoDirect,
                 (Step::Start(slices), None) => {
                     let Some(place) = place.take() else { return Act::Line };
                     let geometry = self.version.geometry;
@@ -270,7 +284,7 @@ impl Reader {
                     }
                 }
             };
-            if !matches!(act, Act::Use(_)) || doom.is_some() {
+            if !matches!(act, Act::Use(_)) || doom.is_some() || fills_past {
                 return act;
             }
             unverified = claims.verify_ahead(id);
@@ -298,15 +312,9 @@ impl Reader {
             launch(&self.shared, &self.version, lead);
         }
         if let Some(next) = unverified {
-            self.verify(next);
+            self.shared.check_soon(&self.version, self.files.clone(), next);
         }
         act
-    }
-
-    /// Checks a slice against its checksum. In a task: the reader may leave, others wait for the outcome.
-    fn verify(&self, slice: u32) {
-        let (version, files) = (self.version.clone(), self.files.clone());
-        self.shared.blocking(move |shared| shared.check(&version, files, slice));
     }
 
     /// What the end of a fill means for a reader that still needs bytes of it.
@@ -369,54 +377,31 @@ impl Reader {
             }
             Ready::WouldBlock | Ready::Unknown => {}
         }
+        if self.shared.reads_past_disk(&self.version) {
+            self.go_direct();
+            return None;
+        }
         let (at, ahead) = (self.pos, self.until);
-        let read = self.shared.blocking(move |shared| {
+        let read = self.shared.disk(Lane::Read, Some(&self.version), move |shared| {
             let done = shared.store.read(&files, buffer.as_mut(), at, ahead);
             done.inspect_err(|error| shared.disk_error(error)).map(|()| buffer)
         });
         match read.await {
-            Ok(Ok(buffer)) => {
+            Ok(buffer) => {
                 self.shared.counters.bytes_read.add(len as u64);
                 Some(buffer.freeze(len))
             }
-            _ => {
+            Err(Undone::Stuck(stuck)) => {
+                self.keep_pin(stuck);
+                self.go_direct();
+                None
+            }
+            Err(Undone::Failed) => {
                 let slice = self.version.geometry.slice_of(self.pos);
                 self.version.with(|claims, _| claims.lose(slice));
                 self.go_direct();
                 None
             }
-        }
-    }
-
-    /// Sees to it that the version's files are open. False: they can't be.
-    async fn has_files(&mut self) -> bool {
-        if self.files.is_none() {
-            self.files = self.shared.open.at_hand(&self.version);
-        }
-        if self.files.is_none() {
-            let version = self.version.clone();
-            let opened = self.shared.blocking(move |shared| shared.files(&version, false));
-            self.files = opened.await.ok().and_then(Result::ok);
-        }
-        self.files.is_some()
-    }
-
-    /// The rest comes straight from the origin: a bad disk costs the hive, not the viewer.
-    fn go_direct(&mut self) {
-        self.shared.counters.directs.add(1);
-        let rest = ByteRange { start: self.pos, end: self.end };
-        self.source = Source::Direct(Direct::new(self.version.media, self.version.meta.clone(), rest));
-        self.leave();
-    }
-
-    fn leave(&mut self) {
-        if let Some(id) = self.id.take() {
-            self.shared.stamp(&self.version);
-            let litter = self.version.with(|claims, _| {
-                claims.leave(id);
-                claims.take_litter()
-            });
-            self.shared.clear(&self.version, litter);
         }
     }
 }

@@ -2,12 +2,15 @@
 
 use crate::claims::RunId;
 use crate::fill::{Failure, Fill, Reach, Task};
+use crate::patience::{Stuck, Undone};
 use crate::places::Place;
+use crate::pool::Lane;
 use crate::shared::{Shared, Work};
 use crate::store::Files;
 use crate::version::{Doom, Version};
 use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt};
+use parking_lot::Mutex;
 use slice::{ByteRange, OriginBody, OriginError};
 use std::io;
 use std::sync::Arc;
@@ -52,6 +55,7 @@ pub(crate) fn launch(shared: &Arc<Shared>, version: &Arc<Version>, lead: Lead) {
         // What stands if the task is dropped half-way: its runtime ended, or it panicked.
         outcome: Err(Failure::Origin(OriginError::Unreachable)),
         _place: place,
+        stuck: Mutex::default(),
         _work: shared.work(),
     };
     tokio::spawn(async move {
@@ -63,11 +67,16 @@ pub(crate) fn launch(shared: &Arc<Shared>, version: &Arc<Version>, lead: Lead) {
         };
         match job.outcome {
             Err(Failure::Origin(OriginError::Changed)) => {
-                let version = job.version.clone();
-                job.shared.blocking(move |shared| shared.discard(&version, Doom::Changed)).await.ok();
+                job.shared.discard_soon(job.version.clone(), Doom::Changed);
             }
             Err(Failure::Origin(OriginError::Gone | OriginError::NotFound)) => job.shared.distrust(job.version.media),
             _ => {}
+        }
+        let stuck = job.stuck.lock().take();
+        if let Some(stuck) = stuck {
+            // Readers go on elsewhere now. The claims stay until the disk is done: nobody writes or evicts what it may yet write.
+            job.fill.close(job.outcome.err());
+            stuck.await;
         }
     });
 }
@@ -79,6 +88,8 @@ struct Job {
     run: RunId,
     fill: Arc<Fill>,
     outcome: Result<(), Failure>,
+    /// A disk call that the run has given up waiting for.
+    stuck: Mutex<Option<Stuck>>,
     /// Given back when the claims are free.
     _place: Arc<Place>,
     /// The last field: dropped last.
@@ -241,6 +252,7 @@ impl Job {
             .version
             .with(|claims, _| done.iter().copied().filter(|&slice| claims.complete(self.run, slice)).collect());
         self.shared.keeper.insert(&self.version, &queue);
+        self.shared.unsynced.touch(&self.version);
     }
 
     /// Books bytes and makes room for them. After they were published: viewers don't wait for holes to be punched, the next
@@ -248,7 +260,7 @@ impl Job {
     async fn wrote(&self, bytes: u64) {
         self.shared.counters.bytes_filled.add(bytes);
         if self.shared.keeper.is_due(&self.shared.counters, bytes) {
-            self.shared.blocking(|shared| shared.make_room()).await.ok();
+            self.shared.chore(|shared| shared.make_room()).await;
         }
     }
 
@@ -256,11 +268,16 @@ impl Job {
         &self,
         work: impl FnOnce(&Arc<Shared>) -> io::Result<R> + Send + 'static,
     ) -> Result<R, Failure> {
-        match self.shared.blocking(work).await {
-            Ok(Ok(done)) => Ok(done),
-            // Counted where it happened.
-            Ok(Err(_)) => Err(Failure::Disk),
-            Err(_) => Err(Failure::Origin(OriginError::Unreachable)),
+        if self.shared.fills_past_disk(&self.version) {
+            return Err(Failure::Disk);
+        }
+        match self.shared.disk(Lane::Write, Some(&self.version), work).await {
+            Ok(done) => Ok(done),
+            Err(Undone::Failed) => Err(Failure::Disk),
+            Err(Undone::Stuck(stuck)) => {
+                *self.stuck.lock() = Some(stuck);
+                Err(Failure::Disk)
+            }
         }
     }
 }

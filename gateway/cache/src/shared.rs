@@ -7,10 +7,13 @@ use crate::geometry::Geometry;
 use crate::keeper::Keeper;
 use crate::map::Map;
 use crate::open::OpenFiles;
+use crate::patience::Health;
 use crate::places::Places;
+use crate::pool::Pool;
 use crate::stats::Counters;
 use crate::status::Freshness;
 use crate::store::{Files, Store};
+use crate::sync::{self, Unsynced};
 use crate::tend::Tending;
 use crate::trust::Trust;
 use crate::uses::Uses;
@@ -21,7 +24,6 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// A media's metadata and the version that it names.
@@ -61,6 +63,9 @@ pub(crate) struct Shared {
     pub(crate) now: AtomicU64,
     /// What the next `tend` goes on with.
     pub(crate) tending: Mutex<Tending>,
+    pub(crate) unsynced: Unsynced,
+    pub(crate) pool: Pool,
+    pub(crate) health: Health,
     /// Tasks at work.
     working: Arc<watch::Sender<usize>>,
 }
@@ -75,8 +80,13 @@ impl Drop for Work {
 }
 
 impl Shared {
-    pub(crate) fn new(config: CacheConfig, store: Store, origin: Arc<dyn SliceOrigin>) -> Self {
-        Self {
+    /// Starts what works in the background.
+    ///
+    /// # Errors
+    /// The system has no thread for it.
+    pub(crate) fn new(config: CacheConfig, store: Store, origin: Arc<dyn SliceOrigin>) -> io::Result<Arc<Self>> {
+        let (unsynced, ends) = Unsynced::new();
+        let shared = Arc::new(Self {
             keeper: Keeper::new(config.max_size, config.min_free),
             buffers: Buffers::new(config.piece),
             places: Places::new(&config),
@@ -88,24 +98,19 @@ impl Shared {
             now: AtomicU64::new(0),
             tending: Mutex::default(),
             working: Arc::new(watch::Sender::new(0)),
+            unsynced,
+            pool: if config.disk_patience.is_zero() { Pool::borrowed() } else { Pool::new(config.disk_threads) },
+            health: Health::default(),
             config,
             store,
             origin,
+        });
+        shared.store.prepare_probe();
+        let interval = shared.config.sync_interval;
+        if !interval.is_zero() {
+            sync::start(&shared, ends, interval)?;
         }
-    }
-
-    /// Runs blocking work on the pool, to its end whether or not the handle is kept; `idle` waits for it.
-    pub(crate) fn blocking<R: Send + 'static>(
-        self: &Arc<Self>,
-        work: impl FnOnce(&Arc<Self>) -> R + Send + 'static,
-    ) -> JoinHandle<R> {
-        let (shared, mark) = (self.clone(), self.work());
-        tokio::task::spawn_blocking(move || {
-            let done = work(&shared);
-            drop(shared);
-            drop(mark);
-            done
-        })
+        Ok(shared)
     }
 
     /// Marks a task as working.
@@ -183,17 +188,31 @@ impl Shared {
         tracing::warn!(%error, "cache disk");
     }
 
-    /// Ends a version: off the map, off the books, off the disk. Blocks for the last.
-    pub(crate) fn discard(&self, version: &Arc<Version>, doom: Doom) {
+    /// Takes a version off the map and off the books. True: its files are the caller's to delete.
+    pub(crate) fn retire(&self, version: &Arc<Version>, doom: Doom) -> bool {
         self.forget(version, doom);
         if !version.doom(doom) {
-            return;
+            return false;
         }
         if doom == Doom::Changed {
             self.counters.changed.add(1);
         }
         self.keeper.retire(version);
-        self.delete(version);
+        true
+    }
+
+    /// Ends a version: off the map, off the books, off the disk. Blocks for the last.
+    pub(crate) fn discard(&self, version: &Arc<Version>, doom: Doom) {
+        if self.retire(version, doom) {
+            self.delete(version);
+        }
+    }
+
+    /// Ends a version at once, and deletes its files by and by.
+    pub(crate) fn discard_soon(self: &Arc<Self>, version: Arc<Version>, doom: Doom) {
+        if self.retire(&version, doom) {
+            drop(self.blocking(move |shared| shared.delete(&version)));
+        }
     }
 
     /// Deletes a doomed version's files. False if the disk doesn't let it. Blocks.
@@ -201,7 +220,7 @@ impl Shared {
         version.delete(&self.store).inspect_err(|error| self.disk_error(error)).is_ok()
     }
 
-    /// Clears the slices that `Claims::take_litter` named. In a task, where there is a runtime.
+    /// Clears the slices that `Claims::take_litter` named, by and by.
     pub(crate) fn clear(self: &Arc<Self>, version: &Arc<Version>, litter: Vec<u32>) {
         if litter.is_empty() {
             return;
@@ -220,10 +239,7 @@ impl Shared {
                 shared.measure(&version, files);
             }
         };
-        match tokio::runtime::Handle::try_current() {
-            Ok(_) => drop(self.blocking(clear)),
-            Err(_) => clear(self),
-        }
+        drop(self.blocking(clear));
     }
 
     /// Books what a version's files take on the disk. Blocks.

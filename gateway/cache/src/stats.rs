@@ -31,7 +31,7 @@ counters! {
     misses,
     /// Reads planned with all slices on their way for others.
     joins,
-    /// Reads of versions purged since they were looked up.
+    /// Reads past the cache: of versions purged since they were looked up, or while the disk is sick or stuck.
     bypasses,
     /// Reads of versions past their time, whatever else they count as.
     stale,
@@ -71,6 +71,10 @@ counters! {
     sidecars_dropped,
     /// Disk calls that failed.
     disk_errors,
+    /// Disk calls that took longer than a viewer is kept waiting.
+    disk_timeouts,
+    /// Versions whose new slices were brought to the device.
+    synced,
     /// Bytes given to readers out of extent files.
     bytes_read,
     /// Bytes fetched from the origin into extent files.
@@ -91,6 +95,10 @@ counters! {
     slices,
     /// Gauge: media known.
     media,
+    /// Gauge: disk calls that took too long and have still not returned.
+    disk_stuck,
+    /// Gauge: 1 while the disk is passed by, after too many failures or timeouts in a row.
+    disk_sick,
     /// Gauge: fills running.
     running_fills,
     /// Gauge: reads in line for a fill.

@@ -13,7 +13,7 @@ pub(crate) enum Presence {
     Coming,
     /// None.
     None,
-    /// The version was dropped since it was looked up.
+    /// The version was dropped since it was looked up, or the disk is not to be asked.
     Dropped,
 }
 
@@ -55,7 +55,8 @@ pub enum CacheStatus {
     Stale,
     /// The version is past its time, and the origin is being asked already.
     Updating,
-    /// The version was purged since it was looked up; what is missing comes straight from the origin.
+    /// The version was purged since it was looked up, or the disk is not to be asked: what is missing, or all, comes straight from
+    /// the origin.
     Bypass,
 }
 

@@ -4,13 +4,20 @@
 use crate::disk::{Disk, Ready};
 use crate::format::{self, FormatError, Header};
 use crate::geometry::Geometry;
+use parking_lot::Mutex;
 use slice::{MediaId, MediaMeta};
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use xxhash_rust::xxh3::Xxh3Default;
+
+/// Bytes that a probe writes: as many as a fill does at once, since a disk that is nearly full takes a few.
+const PROBE_WRITE: usize = 512 * 1024;
+/// Bytes that a probe reads.
+const PROBE_READ: usize = 4096;
 
 /// The open files of one version.
 pub(crate) struct Files {
@@ -25,6 +32,8 @@ pub(crate) struct Store {
     pub(crate) slice_size: u32,
     pub(crate) disk: Disk,
     pub(crate) next_incarnation: AtomicU64,
+    /// Folders with names that came or went since they were last synced.
+    renamed: Mutex<BTreeSet<PathBuf>>,
     /// Held for as long as the store lives.
     _lock: File,
 }
@@ -34,7 +43,14 @@ impl Store {
     pub(crate) fn open(folder: &Path, slice_size: u32, disk: Disk) -> io::Result<Option<Self>> {
         let Some(lock) = disk.lock(folder)? else { return Ok(None) };
         let root = folder.join("v1");
-        Ok(Some(Self { root, slice_size, disk, next_incarnation: AtomicU64::new(1), _lock: lock }))
+        Ok(Some(Self {
+            root,
+            slice_size,
+            disk,
+            next_incarnation: AtomicU64::new(1),
+            renamed: Mutex::default(),
+            _lock: lock,
+        }))
     }
 
     /// A number that no file found at the start has, and that was not given out since. Deleted files may have had it
@@ -52,7 +68,10 @@ impl Store {
             Geometry::new(meta.size, self.slice_size).ok_or_else(|| io::Error::other(FormatError::TooLong))?;
         let data = self.disk.create(&path.with_extension("data"), meta.size)?;
         match self.disk.create_whole(&path, &header, format::record_at(geometry.slices())) {
-            Ok(sidecar) => Ok(self.files(data, sidecar, incarnation)),
+            Ok(sidecar) => {
+                self.renamed_in(&path);
+                Ok(self.files(data, sidecar, incarnation))
+            }
             Err(error) => {
                 // Out of the way of the next try, as far as the disk lets us.
                 let _ = self.disk.unlink(&path.with_extension("tmp")).and_then(|()| self.delete(&path));
@@ -157,8 +176,77 @@ impl Store {
         self.disk.wont_need(&files.data, geometry.start(slice), geometry.len(slice) as u64);
     }
 
+    /// Brings a version's slices to the device: first the bytes, then the records that vouch for them.
+    pub(crate) fn sync(&self, files: &Files) -> io::Result<()> {
+        self.disk.sync(&files.data)?;
+        self.disk.sync(&files.sidecar)
+    }
+
+    /// Brings the names of files made and deleted since the last time to the device. What fails is tried again the next time.
+    pub(crate) fn sync_folders(&self) -> io::Result<()> {
+        let mut renamed = std::mem::take(&mut *self.renamed.lock());
+        if renamed.is_empty() {
+            return Ok(());
+        }
+        // Folders are names too, of those above them.
+        renamed.extend([self.root.clone(), self.folder().to_path_buf()]);
+        let synced = renamed.iter().try_for_each(|folder| self.disk.sync_folder(folder));
+        if synced.is_err() {
+            self.renamed.lock().append(&mut renamed);
+        }
+        synced
+    }
+
+    /// Books that a file's name came or went. After it did: a note taken before would be of no use.
+    fn renamed_in(&self, file: &Path) {
+        if let Some(folder) = file.parent() {
+            self.renamed.lock().insert(folder.to_path_buf());
+        }
+    }
+
+    /// Has something on the disk that [`Store::probe_reads`] can read, as far as the disk lets us.
+    pub(crate) fn prepare_probe(&self) {
+        let path = self.probe_file();
+        let made = self.disk.create(&path, 0).and_then(|file| self.disk.write_data(&file, &[0; PROBE_READ], 0));
+        if let Err(error) = made
+            && error.kind() != io::ErrorKind::AlreadyExists
+        {
+            tracing::warn!(%error, "no file to probe the cache's disk with");
+        }
+    }
+
+    /// Does what fills do, down to the device.
+    pub(crate) fn probe_writes(&self) -> io::Result<()> {
+        let path = self.probe_file();
+        self.disk.unlink(&path)?;
+        let file = self.disk.create(&path, 0)?;
+        self.disk.write_data(&file, &vec![0; PROBE_WRITE], 0)?;
+        self.disk.sync(&file)
+    }
+
+    /// Does what readers do, down to the device. That the file is gone is an answer too.
+    pub(crate) fn probe_reads(&self) -> io::Result<()> {
+        let read = self.disk.open(&self.probe_file()).and_then(|file| {
+            self.disk.forget(&file);
+            self.disk.read(&file, &mut [0; PROBE_READ], 0)
+        });
+        match read {
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof) => Ok(()),
+            read => read,
+        }
+    }
+
+    fn probe_file(&self) -> PathBuf {
+        self.folder().join("probe")
+    }
+
+    /// The folder that the cache was given.
+    fn folder(&self) -> &Path {
+        self.root.parent().unwrap_or(&self.root)
+    }
+
     pub(crate) fn free_space(&self) -> io::Result<u64> {
-        self.disk.free_space(self.root.parent().unwrap_or(&self.root))
+        self.disk.free_space(self.folder())
     }
 
     /// Path of the sidecar; the extent file differs in its ending.
@@ -170,6 +258,8 @@ impl Store {
     /// The sidecar goes first: an extent file alone is deleted by the next start.
     pub(crate) fn delete(&self, sidecar: &Path) -> io::Result<()> {
         self.disk.unlink(sidecar)?;
-        self.disk.unlink(&sidecar.with_extension("data"))
+        let deleted = self.disk.unlink(&sidecar.with_extension("data"));
+        self.renamed_in(sidecar);
+        deleted
     }
 }

@@ -167,10 +167,8 @@ impl Shared {
             settled
         };
         // Before the answer: a handle of the new version must not find the old one's bytes on the books.
-        if let Some(old) = old
-            && self.blocking(move |shared| shared.discard(&old, Doom::Changed)).await.is_err()
-        {
-            tracing::warn!(media = %id, "an old version was not deleted");
+        if let Some(old) = old {
+            self.discard_soon(old, Doom::Changed);
         }
         answer.send_replace(Some(told));
     }

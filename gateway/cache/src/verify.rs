@@ -2,11 +2,14 @@
 
 use crate::cache::Cache;
 use crate::map::Walk;
+use crate::patience::Undone;
+use crate::pool::Lane;
 use crate::scope::Scope;
 use crate::shared::Shared;
 use crate::store::Files;
 use crate::version::Version;
 use std::collections::VecDeque;
+use std::io;
 use std::num::NonZeroU64;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -118,6 +121,25 @@ impl Checker {
 }
 
 impl Shared {
+    /// Has a busy slice checked. The reader may leave, others wait for the outcome.
+    pub(crate) fn check_soon(self: &Arc<Self>, version: &Arc<Version>, files: Option<Arc<Files>>, slice: u32) {
+        let checked = version.clone();
+        let done = self.disk(Lane::Check, Some(version), move |shared| match shared.check(&checked, files, slice) {
+            // What went wrong is logged; for the disk's health, that something did.
+            Check::Unreadable if !checked.is_doomed() => Err(io::ErrorKind::Other.into()),
+            _ => Ok(()),
+        });
+        let mark = self.work();
+        tokio::spawn(async move {
+            let done = done.await;
+            // The version counts as stuck for as long as this is.
+            if let Err(Undone::Stuck(stuck)) = done {
+                stuck.await;
+            }
+            drop(mark);
+        });
+    }
+
     /// Checks a busy slice, and says so to all who wait for it. Blocks.
     pub(crate) fn check(self: &Arc<Self>, version: &Arc<Version>, files: Option<Arc<Files>>, slice: u32) -> Check {
         let geometry = version.geometry;

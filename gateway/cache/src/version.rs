@@ -45,7 +45,8 @@ pub(crate) struct Version {
     /// As it was when the version was first seen; names its bytes.
     pub(crate) meta: Arc<MediaMeta>,
     pub(crate) geometry: Geometry,
-    incarnation: u64,
+    /// Tells it from all other versions, as in its files' names.
+    pub(crate) incarnation: u64,
     counters: Arc<Counters>,
     state: Mutex<State>,
     files: Mutex<FilesState>,
@@ -62,6 +63,8 @@ pub(crate) struct Version {
     pub(crate) places: Arc<Semaphore>,
     /// Fills that were abandoned since one brought bytes.
     pub(crate) stalls: AtomicU32,
+    /// Disk calls for it that outran a viewer's patience and have not returned.
+    stuck: AtomicU32,
     /// When its files were last asked for, among all versions.
     pub(crate) used: AtomicU64,
     /// When somebody last began or ended a read, in Unix seconds; 0 if nobody has told the time since.
@@ -101,6 +104,7 @@ impl Version {
             alarms: AtomicU64::new(0),
             places: places(pace.max_fills),
             stalls: AtomicU32::new(0),
+            stuck: AtomicU32::new(0),
             used: AtomicU64::new(0),
             last_read: AtomicU64::new(last_read),
             noted: AtomicU64::new(last_read),
@@ -197,6 +201,19 @@ impl Version {
 
     pub(crate) fn is_doomed(&self) -> bool {
         self.state.lock().doom.is_some()
+    }
+
+    /// A disk call has outrun the patience, or has returned at last.
+    pub(crate) fn stuck(&self, is_stuck: bool) {
+        if is_stuck {
+            self.stuck.fetch_add(1, Ordering::Relaxed);
+        } else {
+            self.stuck.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn is_stuck(&self) -> bool {
+        self.stuck.load(Ordering::Relaxed) > 0
     }
 
     /// The disk is done with a busy slice.

@@ -265,6 +265,8 @@ fn cache_config(settings: &config::gateway::Cache) -> CacheConfig {
         max_fills_per_media: settings.max_fills_per_media,
         fill_patience: settings.fill_patience.get(),
         lock_age: settings.lock_age.get(),
+        sync_interval: settings.sync_interval.get(),
+        disk_patience: settings.disk_patience.get(),
         ..CacheConfig::new(settings.folder.clone())
     }
 }
@@ -295,6 +297,8 @@ fn cache_events(stats: &CacheStats) -> Rows {
         ("checksum_failures", stats.checksum_failures),
         ("sidecars_dropped", stats.sidecars_dropped),
         ("disk_errors", stats.disk_errors),
+        ("disk_timeouts", stats.disk_timeouts),
+        ("synced", stats.synced),
         ("bytes_read", stats.bytes_read),
         ("bytes_filled", stats.bytes_filled),
         ("bytes_direct", stats.bytes_direct),
@@ -311,5 +315,7 @@ fn cache_state(stats: &CacheStats) -> Rows {
         ("media", stats.media),
         ("running_fills", stats.running_fills),
         ("waiting_fills", stats.waiting_fills),
+        ("disk_stuck", stats.disk_stuck),
+        ("disk_sick", stats.disk_sick),
     ]
 }

@@ -136,6 +136,7 @@ async fn a_new_version_drops_the_old_one() {
     let cache = open(config(folder.path()), &origin);
     assert_eq!(status(&cache, 0, SLICE).await, CacheStatus::Expired);
     assert_eq!((cache.stats().slices, cache.stats().bytes_held, cache.stats().changed), (0, 0, 1));
+    cache.idle().await;
     assert!(files(folder.path(), "data").is_empty());
     fetch(&cache, &origin, range(0, 6 * SLICE)).await;
 }

@@ -15,9 +15,19 @@ mod fills;
 #[cfg(test)]
 mod keeping;
 #[cfg(test)]
+mod killed;
+#[cfg(test)]
+mod owed;
+#[cfg(test)]
 mod pacing;
 #[cfg(test)]
+mod power;
+#[cfg(test)]
 mod purges;
+#[cfg(test)]
+mod simulated;
+#[cfg(test)]
+mod stuck;
 #[cfg(test)]
 mod support;
 #[cfg(test)]

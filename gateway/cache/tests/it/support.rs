@@ -255,6 +255,10 @@ pub(crate) fn config(folder: &Path) -> CacheConfig {
     let mut config = CacheConfig::new(folder);
     config.slice_size = u32::try_from(SLICE).unwrap();
     config.min_free = 0;
+    // A pass would hold the folder's lock for a moment after the cache is dropped.
+    config.sync_interval = std::time::Duration::ZERO;
+    // A clock that a test has stopped would run through any patience while the disk works.
+    config.disk_patience = std::time::Duration::ZERO;
     config
 }
 
