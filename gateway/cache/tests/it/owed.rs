@@ -62,7 +62,8 @@ impl Ledger {
             self.origin.forget_log();
             if self.films[at].1.gone {
                 self.fetch(cache, at, range(0, film.size)).await;
-                assert_eq!(self.origin.asked(), film.size, "a purged film came back");
+                // More than once, if there is little room and a slice was evicted before its reader came to it.
+                assert!(self.origin.asked() >= film.size, "a purged film came back");
                 continue;
             }
             for slice in self.films[at].1.kept.clone() {
