@@ -22,7 +22,8 @@ fn framework_types_stay_in_their_rooms() {
             &[
                 "gateway/edge/src/server.rs",
                 "gateway/edge/src/proxy.rs",
-                "gateway/edge/src/serve.rs",
+                "gateway/edge/src/http1.rs",
+                "gateway/edge/src/http1/",
                 "gateway/edge/src/admin.rs",
                 "gateway/edge/src/command.rs",
                 "gateway/edge/src/signals.rs",

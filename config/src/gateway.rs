@@ -269,7 +269,7 @@ pub struct Takedown {
 pub struct Limits {
     /// Most ranges of one request that are answered as such; with more of them the whole file is sent.
     pub max_ranges: usize,
-    /// How long a viewer may take for a piece of 64 KiB before its connection is closed.
+    /// How long a viewer may take no bytes at all before its connection is closed.
     pub write_timeout: TimeSpan,
     /// How long an idle connection stays open for the next request.
     pub keepalive: TimeSpan,

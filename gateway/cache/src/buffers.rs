@@ -4,27 +4,33 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use std::sync::Arc;
 
-/// Idle buffers kept; more are freed. At 64 KiB pieces: 16 MiB.
+/// Idle buffers kept of each kind; more are freed. At 64 KiB pieces: 16 MiB and 4.
 const KEEP: usize = 256;
+/// Bytes of the small kind.
+const SMALL: usize = 16 << 10;
+/// Fewer bytes than this are sooner zeroed than a buffer is fetched.
+const TINY: usize = 256;
 
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Buffers {
     piece: usize,
     idle: Mutex<Vec<Box<[u8]>>>,
+    small: Mutex<Vec<Box<[u8]>>>,
 }
 
 impl Buffers {
     pub(crate) fn new(piece: usize) -> Arc<Self> {
-        Arc::new(Self { piece, idle: Mutex::default() })
+        Arc::new(Self { piece, idle: Mutex::default(), small: Mutex::default() })
     }
 
     /// A buffer of `len` bytes of unspecified content; `len` is at most a piece.
     pub(crate) fn take(self: &Arc<Self>, len: usize) -> Buffer {
-        if len <= self.piece / 4 {
+        if len <= TINY {
             return Buffer { bytes: vec![0; len].into_boxed_slice(), len, home: None };
         }
-        let bytes = self.idle.lock().pop().unwrap_or_else(|| vec![0; self.piece].into_boxed_slice());
+        let (idle, size) = if len <= SMALL { (&self.small, SMALL) } else { (&self.idle, self.piece) };
+        let bytes = idle.lock().pop().unwrap_or_else(|| vec![0; size].into_boxed_slice());
         Buffer { len: len.min(bytes.len()), bytes, home: Some(self.clone()) }
     }
 }
@@ -57,7 +63,7 @@ impl AsRef<[u8]> for Buffer {
 impl Drop for Buffer {
     fn drop(&mut self) {
         let Some(home) = self.home.take() else { return };
-        let mut idle = home.idle.lock();
+        let mut idle = if self.bytes.len() <= SMALL { home.small.lock() } else { home.idle.lock() };
         if idle.len() < KEEP {
             idle.push(std::mem::take(&mut self.bytes));
         }

@@ -105,6 +105,12 @@ impl Cache {
 }
 
 impl Media {
+    /// As [`Self::meta`]; the same one until the media is described anew.
+    #[must_use]
+    pub fn meta_shared(&self) -> &Arc<MediaMeta> {
+        &self.meta
+    }
+
     /// The version's metadata, as young as `meta_ttl` unless it is served stale.
     #[must_use]
     pub fn meta(&self) -> &MediaMeta {

@@ -90,13 +90,15 @@ pub(crate) struct Disk {
     hook: Option<Arc<dyn DiskHook>>,
     /// The file system can't say whether a read would wait: don't ask again.
     no_nowait: Arc<AtomicBool>,
+    /// The system can't say what is in memory: don't ask again.
+    no_residency: Arc<AtomicBool>,
 }
 
 impl Disk {
     /// `None`: the kernel's.
     pub(crate) fn new(device: Option<Arc<dyn Device>>, hook: Option<Arc<dyn DiskHook>>) -> Self {
         let device = device.unwrap_or_else(|| Arc::new(Kernel));
-        Self { device, hook, no_nowait: Arc::default() }
+        Self { device, hook, no_nowait: Arc::default(), no_residency: Arc::default() }
     }
 
     fn check(&self, op: DiskOp, len: usize) -> io::Result<()> {
@@ -180,6 +182,24 @@ impl Disk {
             // An I/O error or an end of file shows again in the read that may wait, which is the one that reports it.
             Ok(_) | Err(_) => Ready::WouldBlock,
         }
+    }
+
+    /// Whether all of these bytes are in memory. `None`: the system can't tell. Never waits for the device.
+    pub(crate) fn is_in_memory(&self, file: &File, at: u64, len: u64) -> Option<bool> {
+        if self.no_residency.load(Ordering::Relaxed) {
+            return None;
+        }
+        // A drill that keeps bytes out of memory keeps them out of the kernel's hands, too.
+        if self.check(DiskOp::ReadReady, usize::try_from(len).unwrap_or(usize::MAX)).is_err() {
+            return Some(false);
+        }
+        zero_copy::is_in_memory(file, at, len).map_or_else(
+            |_| {
+                self.no_residency.store(true, Ordering::Relaxed);
+                None
+            },
+            Some,
+        )
     }
 
     /// Reads all of `into`; waits for the device.

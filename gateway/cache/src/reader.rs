@@ -6,6 +6,7 @@ use crate::direct::Direct;
 use crate::disk::Ready;
 use crate::fill::{Failure, Fill, Reach};
 use crate::patience::Undone;
+use crate::piece::{Piece, Stretch, Want};
 use crate::places::Place;
 use crate::pool::Lane;
 use crate::run::{Lead, Part, launch};
@@ -130,12 +131,45 @@ impl Reader {
     /// # Errors
     /// [`ReadError`]. The range is then not whole, and never will be by this reader: asked again, it says the same.
     pub async fn next(&mut self) -> Result<Option<Bytes>, ReadError> {
+        self.next_bytes(usize::MAX).await
+    }
+
+    /// As [`Self::next`], of at most `most` bytes.
+    ///
+    /// # Errors
+    /// As [`Self::next`].
+    pub async fn next_bytes(&mut self, most: usize) -> Result<Option<Bytes>, ReadError> {
+        match self.step(Want::Bytes(most.clamp(1, self.shared.config.piece))).await? {
+            Some(Piece::Bytes(bytes)) => Ok(Some(bytes)),
+            // Only told of to `next_piece`.
+            Some(Piece::Stretch(_)) | None => Ok(None),
+        }
+    }
+
+    /// As [`Self::next`], but may answer with a stretch of the extent file, which the caller sends from there, and says by
+    /// [`Self::sent`] how far it came. Until then the same bytes are told of again.
+    ///
+    /// # Errors
+    /// As [`Self::next`].
+    pub async fn next_piece(&mut self) -> Result<Option<Piece>, ReadError> {
+        self.step(Want::Stretch).await
+    }
+
+    /// The first `bytes` of the stretch told of last went out.
+    pub fn sent(&mut self, bytes: u64) {
+        let bytes = bytes.min(self.until.saturating_sub(self.pos));
+        self.pos += bytes;
+        self.checked = false;
+        self.shared.counters.bytes_read.add(bytes);
+    }
+
+    async fn step(&mut self, want: Want) -> Result<Option<Piece>, ReadError> {
         if self.pos == self.end {
             self.leave();
             return Ok(None);
         }
         let version = self.version.clone();
-        let next = version.unless_withdrawn(self.advance()).await;
+        let next = version.unless_withdrawn(self.advance(want)).await;
         if let Err(error) = next {
             self.source = Source::Failed(error);
             self.leave();
@@ -143,7 +177,7 @@ impl Reader {
         next
     }
 
-    async fn advance(&mut self) -> Result<Option<Bytes>, ReadError> {
+    async fn advance(&mut self, want: Want) -> Result<Option<Piece>, ReadError> {
         while self.pos < self.end {
             let found = match &mut self.source {
                 Source::Direct(direct) => {
@@ -153,7 +187,7 @@ impl Reader {
                     }
                     let piece = next?;
                     self.pos += piece.len() as u64;
-                    return Ok(Some(piece));
+                    return Ok(Some(Piece::Bytes(piece)));
                 }
                 Source::Failed(error) => return Err(*error),
                 _ if self.pos >= self.until => None,
@@ -168,9 +202,11 @@ impl Reader {
                 None => self.locate().await?,
                 Some(Reach::Ended(failure)) => self.after(failure)?,
                 Some(Reach::Bytes(there)) => {
-                    let there = there.min(self.until - self.pos).min(self.shared.config.piece as u64);
-                    if let Some(piece) = self.piece(usize::try_from(there).unwrap_or(usize::MAX)).await {
-                        self.pos += piece.len() as u64;
+                    let there = there.min(self.until - self.pos);
+                    if let Some(piece) = self.piece(there, want).await {
+                        if let Piece::Bytes(bytes) = &piece {
+                            self.pos += bytes.len() as u64;
+                        }
                         return Ok(Some(piece));
                     }
                 }
@@ -353,19 +389,36 @@ impl Reader {
             })
     }
 
-    /// Reads up to `len` bytes that the extent file has. `None`: the source is another one now, or has to be found anew.
-    async fn piece(&mut self, len: usize) -> Option<Bytes> {
+    /// Up to `there` bytes that the extent file has. `None`: the source is another one now, or has to be found anew.
+    async fn piece(&mut self, there: u64, want: Want) -> Option<Piece> {
         if !self.has_files().await {
             self.go_direct();
             return None;
         }
         let files = self.files.clone()?;
+        let most = match want {
+            Want::Bytes(most) => most,
+            Want::Stretch => {
+                match self.shared.store.is_in_memory(&files, self.pos, there) {
+                    Some(true) if self.version.alarms.load(Ordering::SeqCst) == self.alarms => {
+                        return Some(Piece::Stretch(Stretch { files, at: self.pos, len: there }));
+                    }
+                    Some(true) => {
+                        self.source = Source::Unknown;
+                        return None;
+                    }
+                    // Some of it may be: the read below tells, and finds what a stretch may be told of behind it.
+                    Some(false) | None => self.shared.config.piece,
+                }
+            }
+        };
+        let len = usize::try_from(there).unwrap_or(usize::MAX).min(most);
         let mut buffer = self.shared.buffers.take(len);
         match self.shared.store.read_ready(&files, buffer.as_mut(), self.pos) {
             Ready::Bytes(got) if self.version.alarms.load(Ordering::SeqCst) == self.alarms => {
                 self.checked = false;
                 self.shared.counters.bytes_read.add(got as u64);
-                return Some(buffer.freeze(got));
+                return Some(Piece::Bytes(buffer.freeze(got)));
             }
             Ready::Bytes(_) => {
                 self.source = Source::Unknown;
@@ -389,7 +442,7 @@ impl Reader {
         match read.await {
             Ok(buffer) => {
                 self.shared.counters.bytes_read.add(len as u64);
-                Some(buffer.freeze(len))
+                Some(Piece::Bytes(buffer.freeze(len)))
             }
             Err(Undone::Stuck(stuck)) => {
                 self.keep_pin(stuck);

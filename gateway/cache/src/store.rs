@@ -26,6 +26,13 @@ pub(crate) struct Files {
     incarnation: u64,
 }
 
+impl Files {
+    /// The extent file.
+    pub(crate) fn data(&self) -> &File {
+        &self.data
+    }
+}
+
 /// See the module.
 pub(crate) struct Store {
     pub(crate) root: PathBuf,
@@ -158,6 +165,11 @@ impl Store {
     /// Reads what memory has; see [`Disk::read_ready`].
     pub(crate) fn read_ready(&self, files: &Files, into: &mut [u8], at: u64) -> Ready {
         self.disk.read_ready(&files.data, into, at)
+    }
+
+    /// Whether all of these bytes are in memory; see [`Disk::is_in_memory`].
+    pub(crate) fn is_in_memory(&self, files: &Files, at: u64, len: u64) -> Option<bool> {
+        self.disk.is_in_memory(&files.data, at, len)
     }
 
     /// Reads by waiting, and has the kernel load what follows up to `ahead`.

@@ -2,10 +2,10 @@
 
 use crate::flow::Incoming;
 use crate::refusal::Refusal;
+use crate::remote::Remote;
 use http::header::HOST;
 use http::request::Parts;
 use link::Uri;
-use std::net::IpAddr;
 
 /// The methods that the edge answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,15 +23,17 @@ pub(crate) struct Accepted<'a> {
     pub(crate) host: String,
     /// Host and port as they were sent.
     pub(crate) authority: String,
-    pub(crate) remote: Option<IpAddr>,
+    pub(crate) remote: Option<&'a Remote>,
     /// Over TLS.
     pub(crate) secure: bool,
+    /// The answer can be sent out of files.
+    pub(crate) sends_stretches: bool,
 }
 
 /// Takes a request apart. `target` is the raw request target: `Parts::uri` may have been tidied up by the HTTP layer, and
 /// the signature is over what the viewer sent.
 pub(crate) fn accept<'a>(incoming: &Incoming<'a>) -> Result<Accepted<'a>, Refusal> {
-    let Incoming { head, target, remote, secure, .. } = *incoming;
+    let Incoming { head, target, remote, secure, sends_stretches, .. } = *incoming;
     let method = match head.method {
         http::Method::GET => Method::Get,
         http::Method::HEAD => Method::Head,
@@ -41,7 +43,7 @@ pub(crate) fn accept<'a>(incoming: &Incoming<'a>) -> Result<Accepted<'a>, Refusa
     let authority = authority(head, &uri)?;
     let host = host_name(authority).ok_or(Refusal::BadHost)?;
     let authority = authority.to_owned();
-    Ok(Accepted { head, method, uri, host, authority, remote, secure })
+    Ok(Accepted { head, method, uri, host, authority, remote, secure, sends_stretches })
 }
 
 /// HTTP/2 has `:authority`, which the HTTP layer puts into the URI. An absolute target outranks `Host` (RFC 9112 §3.2.2); where

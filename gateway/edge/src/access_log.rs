@@ -1,25 +1,34 @@
 //! One JSON line per request. The query never stands in it: a signed link is a credential.
 
 use crate::entitle::{Authorized, Message};
+use crate::json_line::JsonLine;
 use crate::log_writer::{self, LineQueue, WriterGuard};
 use crate::outcome::Outcome;
 use config::gateway::AccessLog;
-use serde::Serialize;
+use http::Method;
 use slice::MediaId;
 use std::io::Write;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 /// Bytes of most lines.
 const LINE: usize = 768;
+/// Characters of a client's text that stand in a line.
+const LONGEST_TEXT: usize = 512;
+/// Bytes of the longest method that stands in a line.
+const LONGEST_METHOD: usize = 16;
+const HEX: &[u8; 16] = b"0123456789abcdef";
+
+/// What a request is called in answers, logs and plugins: 16 hexadecimal digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RequestId([u8; 16]);
 
 /// What the flow learns about a request, step by step.
 #[derive(Debug, Default)]
 pub(crate) struct Entry {
-    pub(crate) request_id: String,
-    pub(crate) remote: Option<IpAddr>,
-    pub(crate) method: String,
+    pub(crate) request_id: RequestId,
+    pub(crate) remote: Option<Arc<str>>,
+    pub(crate) method: Method,
     pub(crate) host: String,
     pub(crate) path: String,
     pub(crate) protocol: &'static str,
@@ -27,7 +36,7 @@ pub(crate) struct Entry {
     pub(crate) referer: Option<String>,
     pub(crate) user_agent: Option<String>,
     pub(crate) tenant: Option<Arc<str>>,
-    pub(crate) viewer: Option<String>,
+    pub(crate) viewer: Option<Arc<str>>,
     pub(crate) link_key: Option<Arc<str>>,
     pub(crate) link_expires: Option<i64>,
     pub(crate) media: Option<MediaId>,
@@ -49,44 +58,6 @@ impl Entry {
         self.link_key = Some(authorized.grant.key_id.clone());
         self.link_expires = Some(authorized.grant.expires);
     }
-}
-
-#[derive(Serialize)]
-struct Line<'a> {
-    time: String,
-    request_id: &'a str,
-    outcome: &'static str,
-    status: u16,
-    method: &'a str,
-    host: &'a str,
-    path: &'a str,
-    protocol: &'static str,
-    bytes: u64,
-    duration_ms: f64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    first_byte_ms: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    cache: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    remote: Option<IpAddr>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tenant: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    viewer: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    media: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    link_key: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    link_expires: Option<i64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    range: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    referer: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    user_agent: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<&'a str>,
 }
 
 /// Writes entries without ever blocking a request: a full queue drops lines and counts them.
@@ -115,69 +86,123 @@ impl AccessLogger {
     pub(crate) fn write(&self, entry: &Entry, outcome: Outcome, now: SystemTime, duration: Duration) {
         let Some(queue) = &self.queue else { return };
         let mut text = Vec::with_capacity(LINE);
-        if serde_json::to_writer(&mut text, &line(entry, outcome, now, duration)).is_ok() {
-            text.push(b'\n');
-            queue.push(&text);
+        line(entry, outcome, now, duration, &mut text);
+        queue.push(&text);
+    }
+}
+
+/// One line. Members that nobody knows are left out.
+fn line(entry: &Entry, outcome: Outcome, now: SystemTime, duration: Duration, into: &mut Vec<u8>) {
+    let mut line = JsonLine::begin(into);
+    line.time("time", now);
+    line.text("request_id", entry.request_id.as_str());
+    line.text("outcome", outcome.word());
+    line.number("status", u64::from(entry.status));
+    line.text("method", entry.method.as_str().get(..LONGEST_METHOD).unwrap_or(entry.method.as_str()));
+    line.text("host", &entry.host);
+    line.text("path", &entry.path);
+    line.text("protocol", entry.protocol);
+    line.number("bytes", entry.bytes);
+    line.milliseconds("duration_ms", duration);
+    if let Some(first_byte) = entry.first_byte {
+        line.milliseconds("first_byte_ms", first_byte);
+    }
+    line.some("cache", entry.cache);
+    line.some("remote", entry.remote.as_deref());
+    line.some("tenant", entry.tenant.as_deref());
+    line.some("viewer", entry.viewer.as_deref());
+    if let Some(media) = entry.media {
+        line.text("media", &media.to_string());
+    }
+    line.some("link_key", entry.link_key.as_deref());
+    if let Some(expires) = entry.link_expires {
+        line.signed("link_expires", expires);
+    }
+    line.some("range", entry.range.as_deref());
+    line.some("referer", entry.referer.as_deref());
+    line.some("user_agent", entry.user_agent.as_deref());
+    line.some("reason", entry.reason.as_deref());
+    line.end();
+}
+
+/// Text of a client's, as far as a log line has room for it.
+pub(crate) fn bounded(bytes: &[u8]) -> String {
+    match std::str::from_utf8(bytes) {
+        Ok(text) if text.len() <= LONGEST_TEXT => text.to_owned(),
+        _ => String::from_utf8_lossy(bytes).chars().take(LONGEST_TEXT).collect(),
+    }
+}
+
+/// A target or a referer without its query, which may hold credentials.
+pub(crate) fn without_query(url: &[u8]) -> String {
+    let end = url.iter().position(|byte| matches!(byte, b'?' | b'#')).unwrap_or(url.len());
+    bounded(&url[..end])
+}
+
+impl RequestId {
+    /// The id that a number is written as.
+    pub(crate) fn new(number: u64) -> Self {
+        let mut digits = [0; 16];
+        for (at, digit) in digits.iter_mut().enumerate() {
+            let nibble = number >> (60 - 4 * at) & 15;
+            *digit = HEX[usize::try_from(nibble).unwrap_or(0)];
         }
+        Self(digits)
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        // Made of digits alone.
+        std::str::from_utf8(&self.0).unwrap_or_default()
     }
 }
 
-fn line<'a>(entry: &'a Entry, outcome: Outcome, now: SystemTime, duration: Duration) -> Line<'a> {
-    Line {
-        time: humantime::format_rfc3339_millis(now).to_string(),
-        request_id: &entry.request_id,
-        outcome: outcome.word(),
-        status: entry.status,
-        method: &entry.method,
-        host: &entry.host,
-        path: &entry.path,
-        protocol: entry.protocol,
-        bytes: entry.bytes,
-        duration_ms: milliseconds(duration),
-        first_byte_ms: entry.first_byte.map(milliseconds),
-        cache: entry.cache,
-        remote: entry.remote,
-        tenant: entry.tenant.as_deref(),
-        viewer: entry.viewer.as_deref(),
-        media: entry.media.map(|media| media.to_string()),
-        link_key: entry.link_key.as_deref(),
-        link_expires: entry.link_expires,
-        range: entry.range.as_deref(),
-        referer: entry.referer.as_deref(),
-        user_agent: entry.user_agent.as_deref(),
-        reason: entry.reason.as_deref(),
+impl Default for RequestId {
+    fn default() -> Self {
+        Self::new(0)
     }
-}
-
-fn milliseconds(duration: Duration) -> f64 {
-    (duration.as_secs_f64() * 1e6).round() / 1e3
-}
-
-/// A referer without its query, which may hold another site's credentials.
-pub(crate) fn without_query(url: &str) -> String {
-    url.split(['?', '#']).next().unwrap_or_default().chars().take(512).collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Entry, line, without_query};
+    use super::{Entry, RequestId, bounded, line, without_query};
     use crate::outcome::Outcome;
     use std::time::{Duration, UNIX_EPOCH};
 
     #[test]
     fn a_line_is_json_and_leaves_out_what_is_unknown() {
         let entry = Entry { path: "/stream/\"\u{7}".into(), status: 403, ..Entry::default() };
-        let text = serde_json::to_string(&line(&entry, Outcome::LinkInvalid, UNIX_EPOCH, Duration::from_micros(1500)));
-        let value: serde_json::Value = serde_json::from_str(&text.unwrap()).unwrap();
+        let mut text = Vec::new();
+        line(&entry, Outcome::LinkInvalid, UNIX_EPOCH, Duration::from_micros(1500), &mut text);
+        assert_eq!(text.pop(), Some(b'\n'));
+        let value: serde_json::Value = serde_json::from_slice(&text).unwrap();
         assert_eq!(value["path"], "/stream/\"\u{7}");
         assert_eq!(value["outcome"], "link-invalid");
         assert_eq!(value["duration_ms"], 1.5);
         assert_eq!(value["time"], "1970-01-01T00:00:00.000Z");
+        assert_eq!(value["request_id"], "0000000000000000");
         assert!(value.get("tenant").is_none());
     }
 
     #[test]
     fn credentials_of_others_are_cut_off() {
-        assert_eq!(without_query("https://a.example/x?token=s#f"), "https://a.example/x");
+        assert_eq!(without_query(b"https://a.example/x?token=s#f"), "https://a.example/x");
+        assert_eq!(without_query(b"/a#b?c"), "/a");
+    }
+
+    #[test]
+    fn texts_are_bounded_by_characters() {
+        assert_eq!(bounded("é".repeat(600).as_bytes()), "é".repeat(512));
+        assert_eq!(bounded(b"a\xffb"), "a\u{fffd}b");
+    }
+
+    #[test]
+    fn request_ids_are_hexadecimal() {
+        for number in [0, 1, 0xfedc_ba98_7654_3210, u64::MAX] {
+            assert_eq!(RequestId::new(number).as_str(), format!("{number:016x}"));
+        }
     }
 }

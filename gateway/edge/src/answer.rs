@@ -1,5 +1,6 @@
 //! Status and headers of an answer with media. Refusals are [`crate::refusal`]'s.
 
+use crate::labels::{Labels, value};
 use crate::refusal::Refusal;
 use cache::CacheStatus;
 use http::header::{
@@ -7,33 +8,21 @@ use http::header::{
     HeaderValue, LAST_MODIFIED, SET_COOKIE, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderMap, Response, StatusCode};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use plugin_host::Cookie;
 use slice::{Answer, MediaMeta, Multipart, content_range, unsatisfied_range};
-use std::time::{Duration, UNIX_EPOCH};
 
 const X_CACHE_STATUS: HeaderName = HeaderName::from_static("x-cache-status");
 
-/// RFC 8187 `attr-char`: what may stand unescaped in `filename*`.
-const ATTR_CHAR: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'!')
-    .remove(b'#')
-    .remove(b'$')
-    .remove(b'&')
-    .remove(b'+')
-    .remove(b'-')
-    .remove(b'.')
-    .remove(b'^')
-    .remove(b'_')
-    .remove(b'`')
-    .remove(b'|')
-    .remove(b'~');
-
-/// 9999-12-31T23:59:59Z, the last date that IMF-fixdate can say.
-const MAX_DATE: u64 = 253_402_300_799;
+/// Header fields that an answer has room for without growing.
+const FIELDS: usize = 16;
 
 /// The head for an answer; of a HEAD as of a GET.
-pub(crate) fn head(answer: &Answer, meta: &MediaMeta, multipart: Option<&Multipart>) -> Result<Response<()>, Refusal> {
+pub(crate) fn head(
+    answer: &Answer,
+    meta: &MediaMeta,
+    labels: &Labels,
+    multipart: Option<&Multipart>,
+) -> Result<Response<()>, Refusal> {
     let mut response = Response::new(());
     let status = match answer {
         Answer::Full => StatusCode::OK,
@@ -44,28 +33,30 @@ pub(crate) fn head(answer: &Answer, meta: &MediaMeta, multipart: Option<&Multipa
     };
     *response.status_mut() = status;
     let headers = response.headers_mut();
-    set(headers, ETAG, &format!("\"{}\"", meta.etag.as_str()))?;
-    if let Some(seconds) = meta.last_modified {
-        set(headers, LAST_MODIFIED, &httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(seconds.min(MAX_DATE))))?;
+    headers.reserve(FIELDS);
+    headers.insert(ETAG, labels.etag.clone());
+    if let Some(date) = &labels.last_modified {
+        headers.insert(LAST_MODIFIED, date.clone());
     }
     headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     // A shared cache in front would serve the film past the link's expiry.
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("private"));
+    let own = || labels.content_type.clone();
     match (answer, multipart) {
-        (Answer::Full, _) => body_headers(headers, meta, &meta.content_type, meta.size)?,
+        (Answer::Full, _) => body_headers(headers, labels, own(), meta.size),
         (Answer::Partial(range), _) => {
-            body_headers(headers, meta, &meta.content_type, range.len())?;
-            set(headers, CONTENT_RANGE, &content_range(*range, meta.size))?;
+            body_headers(headers, labels, own(), range.len());
+            headers.insert(CONTENT_RANGE, value(&content_range(*range, meta.size))?);
         }
         (Answer::Multipart(_), Some(parts)) => {
-            body_headers(headers, meta, &parts.content_type(), parts.content_length())?;
+            body_headers(headers, labels, value(&parts.content_type())?, parts.content_length());
         }
         (Answer::Multipart(_), None) => return Err(Refusal::Internal("several ranges without their framing")),
         (Answer::NotModified, _) => {}
         (Answer::PreconditionFailed, _) => drop(headers.insert(CONTENT_LENGTH, HeaderValue::from(0))),
         (Answer::Unsatisfiable, _) => {
             headers.insert(CONTENT_LENGTH, HeaderValue::from(0));
-            set(headers, CONTENT_RANGE, &unsatisfied_range(meta.size))?;
+            headers.insert(CONTENT_RANGE, value(&unsatisfied_range(meta.size))?);
         }
     }
     Ok(response)
@@ -74,13 +65,13 @@ pub(crate) fn head(answer: &Answer, meta: &MediaMeta, multipart: Option<&Multipa
 /// The head of a playlist that plugins rewrote: a text of its own, made for this viewer.
 pub(crate) fn rewritten(
     length: usize,
-    meta: &MediaMeta,
+    labels: &Labels,
     cookies: &[Cookie],
     secure: bool,
 ) -> Result<Response<()>, Refusal> {
     let mut response = Response::new(());
     let headers = response.headers_mut();
-    body_headers(headers, meta, &meta.content_type, length as u64)?;
+    body_headers(headers, labels, labels.content_type.clone(), length as u64);
     headers.insert(ACCEPT_RANGES, HeaderValue::from_static("none"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
     set_cookies(headers, cookies, secure)?;
@@ -103,45 +94,17 @@ pub(crate) fn cache_status(head: &mut Response<()>, status: CacheStatus) {
     head.headers_mut().insert(X_CACHE_STATUS, HeaderValue::from_static(status.as_str()));
 }
 
-fn body_headers(headers: &mut HeaderMap, meta: &MediaMeta, content_type: &str, length: u64) -> Result<(), Refusal> {
-    set(headers, CONTENT_TYPE, content_type)?;
+fn body_headers(headers: &mut HeaderMap, labels: &Labels, content_type: HeaderValue, length: u64) {
+    headers.insert(CONTENT_TYPE, content_type);
     headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    let disposition = if plays_inline(&meta.content_type) { "inline" } else { "attachment" };
-    match &meta.file_name {
-        Some(name) => {
-            let name = utf8_percent_encode(name, ATTR_CHAR);
-            set(headers, CONTENT_DISPOSITION, &format!("{disposition}; filename*=UTF-8''{name}"))
-        }
-        None => set(headers, CONTENT_DISPOSITION, disposition),
-    }
-}
-
-/// Whoever uploads a file chooses its type. A page or a script must not run under a tenant's domain, so only what plays
-/// or shows is shown in place.
-fn plays_inline(content_type: &str) -> bool {
-    // Browsers take the last element of a list.
-    if content_type.contains(',') {
-        return false;
-    }
-    let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    match essence.split_once('/') {
-        Some(("video" | "audio", _)) => true,
-        Some(("image", kind)) => !kind.contains("svg") && !kind.contains("xml"),
-        _ => matches!(essence.as_str(), "text/plain" | "text/vtt" | "application/x-subrip" | "application/pdf"),
-    }
-}
-
-fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) -> Result<(), Refusal> {
-    let value =
-        HeaderValue::try_from(value).map_err(|_| Refusal::Internal("a header of the media can't be written"))?;
-    headers.insert(name, value);
-    Ok(())
+    headers.insert(CONTENT_DISPOSITION, labels.disposition.clone());
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{head, plays_inline};
+    use super::head;
+    use crate::labels::Labels;
     use slice::{Answer, ByteRange, ETag, MediaMeta};
 
     fn meta() -> MediaMeta {
@@ -167,32 +130,12 @@ mod tests {
             (Answer::Unsatisfiable, 416, &[("content-length", Some("0")), ("content-range", Some("bytes */10"))]),
         ];
         for (answer, status, headers) in cases {
-            let head = head(&answer, &meta(), None).unwrap();
+            let meta = meta();
+            let head = head(&answer, &meta, &Labels::new(&meta).unwrap(), None).unwrap();
             assert_eq!(head.status().as_u16(), status);
             for (name, value) in headers {
                 assert_eq!(head.headers().get(*name).map(|v| v.to_str().unwrap()), *value, "{answer:?} {name}");
             }
         }
-    }
-
-    #[test]
-    fn what_could_run_is_downloaded() {
-        for good in ["video/mp4", "Audio/mpeg", "image/png", "text/vtt; charset=utf-8"] {
-            assert!(plays_inline(good), "{good}");
-        }
-        for bad in [
-            "text/html",
-            "image/svg+xml",
-            "application/javascript",
-            "application/octet-stream",
-            "",
-            "video",
-            "video/mp4,text/html",
-        ] {
-            assert!(!plays_inline(bad), "{bad}");
-        }
-        let page = MediaMeta { content_type: "text/html".into(), ..meta() };
-        let head = head(&Answer::Full, &page, None).unwrap();
-        assert_eq!(head.headers()["content-disposition"], "attachment; filename*=UTF-8''%C3%96%201.mp4");
     }
 }

@@ -26,8 +26,8 @@ pub(crate) struct Signed<'a> {
 pub(crate) fn authorize(tenanted: Tenanted<'_>, now: i64) -> Result<Signed<'_>, Refusal> {
     let Tenanted { accepted, tenant, alone } = tenanted;
     let media = media_of(&accepted.uri).ok_or(Refusal::NoSuchPath)?;
-    let remote = accepted.remote.map(|address| address.to_string());
-    let request = LinkRequest { uri: &accepted.uri, host: Some(&accepted.host), remote_addr: remote.as_deref(), now };
+    let remote_addr = accepted.remote.map(|remote| &*remote.text);
+    let request = LinkRequest { uri: &accepted.uri, host: Some(&accepted.host), remote_addr, now };
     let (grant, expired) = match tenant.links.check(&request) {
         Verdict::Valid(grant) => (grant, false),
         Verdict::Expired(grant) if in_grace(&grant, tenant.grace, now) => (grant, true),

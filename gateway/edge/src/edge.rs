@@ -4,6 +4,7 @@ use crate::access_log::AccessLogger;
 use crate::acts::Acts;
 use crate::clock;
 use crate::directory::Directory;
+use crate::labels::Labelled;
 use crate::log_writer::WriterGuard;
 use crate::metrics::{Elsewhere, Metrics, Rows};
 use crate::observe::Observer;
@@ -36,6 +37,7 @@ pub(crate) struct Edge {
     pub(crate) reloader: Reloader,
     pub(crate) observer: Observer,
     pub(crate) limiter: Limiter,
+    pub(crate) labelled: Labelled,
     pub(crate) cache: Cache,
     pub(crate) cache_size: CacheSize,
     /// A check of the cache is under way.
@@ -132,6 +134,7 @@ impl Edge {
             reloader,
             observer: Observer::default(),
             limiter: Limiter::new(),
+            labelled: Labelled::new(),
             cache,
             cache_size: CacheSize { slice: settings.cache.slice_size.bytes(), max: settings.cache.max_size.bytes() },
             verifying: AtomicBool::new(false),

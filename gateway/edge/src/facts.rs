@@ -19,7 +19,7 @@ pub(crate) fn request(identified: &Identified<'_>, chains: [Option<&Chain>; 2], 
     let tokens = authorized.tenant.tokens.as_ref();
     let headers = &accepted.head.headers;
     let mut request = Request::default();
-    request.id = incoming.request_id.to_owned();
+    request.id = incoming.request_id.as_str().to_owned();
     request.tenant = authorized.tenant.id.clone();
     request.method = match accepted.method {
         Method::Get => "GET",
@@ -30,8 +30,8 @@ pub(crate) fn request(identified: &Identified<'_>, chains: [Option<&Chain>; 2], 
     request.origin = origin(incoming, &accepted.authority);
     request.target = target(incoming, &accepted.uri);
     request.token_parameters = authorized.tenant.link_parameters.clone();
-    request.remote_address = accepted.remote.map(|address| address.to_string());
-    request.viewer = identified.viewer.clone();
+    request.remote_address = accepted.remote.map(|remote| remote.text.to_string());
+    request.viewer = identified.viewer.to_string();
     request.media =
         Media { chat_id: authorized.message.chat_id, message_id: message_id(authorized.message.message_id) };
     request.link = Link {
@@ -90,7 +90,7 @@ pub(crate) fn liken(identified: &Identified<'_>, policy: &Chain, incoming: &Inco
     parts.bytes(authorized.grant.key_id.as_bytes());
     parts.number(authorized.grant.expires.unsigned_abs());
     parts.number(u64::from(authorized.expired));
-    match accepted.remote.map(|address| address.to_canonical()) {
+    match accepted.remote.map(|remote| remote.address.to_canonical()) {
         None => parts.number(0),
         Some(IpAddr::V4(address)) => parts.bytes(&address.octets()),
         Some(IpAddr::V6(address)) => parts.bytes(&address.octets()),

@@ -5,7 +5,7 @@
 //! What it returns is ready to be written; everything that can still become a clear status has happened by then.
 
 use crate::accept::accept;
-use crate::access_log::Entry;
+use crate::access_log::{Entry, RequestId};
 use crate::authorize::authorize;
 use crate::clear::clear;
 use crate::edge::Edge;
@@ -14,21 +14,23 @@ use crate::identify::identify;
 use crate::permit::permit;
 use crate::plan::{Ready, plan};
 use crate::refusal::Refusal;
+use crate::remote::Remote;
 use crate::takedown::pass;
 use http::request::Parts;
 use plugin_package::Hook;
-use std::net::IpAddr;
 use std::time::Duration;
 
 /// One request as the HTTP layer hands it over.
 pub(crate) struct Incoming<'a> {
-    pub(crate) request_id: &'a str,
+    pub(crate) request_id: RequestId,
     pub(crate) head: &'a Parts,
     /// The request target as it was sent.
     pub(crate) target: &'a [u8],
-    pub(crate) remote: Option<IpAddr>,
+    pub(crate) remote: Option<&'a Remote>,
     /// Over TLS.
     pub(crate) secure: bool,
+    /// The answer can be sent out of files.
+    pub(crate) sends_stretches: bool,
     /// Seconds since the Unix epoch.
     pub(crate) now: i64,
     /// The edge's own clock, which never goes back.
@@ -56,12 +58,12 @@ pub(crate) async fn answer(edge: &Edge, incoming: &Incoming<'_>, entry: &mut Ent
     entry.viewer = Some(permitted.identified.viewer.clone());
 
     let mut cleared = clear(permitted, &edge.cache, ads).await?;
-    let planned = plan(&cleared, &edge.limiter, edge.limits.max_ranges, incoming.tick).await?;
+    let planned = plan(&cleared, &edge.limiter, &edge.labelled, edge.limits.max_ranges, incoming.tick).await?;
     match planned.open().await {
         // Replaced between its description and its first byte: described again, once.
         Err(Refusal::Origin(slice::OriginError::Changed)) => {
             cleared.again(&edge.cache).await?;
-            plan(&cleared, &edge.limiter, edge.limits.max_ranges, incoming.tick).await?.open().await
+            plan(&cleared, &edge.limiter, &edge.labelled, edge.limits.max_ranges, incoming.tick).await?.open().await
         }
         opened => opened,
     }
@@ -72,6 +74,15 @@ impl<'a> Incoming<'a> {
     /// A request for `/` that nobody sent.
     pub(crate) fn of_test(head: &'a Parts) -> Self {
         let tick = Duration::ZERO;
-        Self { request_id: "0", head, target: b"/", remote: None, secure: false, now: 0, tick }
+        Self {
+            request_id: RequestId::new(0),
+            head,
+            target: b"/",
+            remote: None,
+            secure: false,
+            sends_stretches: false,
+            now: 0,
+            tick,
+        }
     }
 }

@@ -1,10 +1,10 @@
 //! Sixth step: who the viewer is, if the tenant's frontend signed a token that says so.
 
 use crate::entitle::Authorized;
+use crate::remote::Remote;
 use config::gateway::{ViewerAlgorithm, ViewerTokens};
 use http::HeaderMap;
 use http::header::HeaderName;
-use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use viewer::{Algorithm, Key, Rules, Verifier, Viewer, find_token};
 
@@ -34,7 +34,7 @@ pub(crate) struct Identified<'a> {
     pub(crate) authorized: Authorized<'a>,
     pub(crate) identity: Identity,
     /// Whom streams are counted under unless a policy says otherwise.
-    pub(crate) viewer: String,
+    pub(crate) viewer: Arc<str>,
     pub(crate) named_by: NamedBy,
 }
 
@@ -108,36 +108,14 @@ pub(crate) fn identify(authorized: Authorized<'_>, now: i64) -> Identified<'_> {
 }
 
 /// The verified `sub`, else the address (of IPv6 its /64).
-fn viewer(identity: &Identity, remote: Option<IpAddr>) -> (String, NamedBy) {
+fn viewer(identity: &Identity, remote: Option<&Remote>) -> (Arc<str>, NamedBy) {
     let sub = match identity {
         Identity::Verified(viewer) => viewer.sub().filter(|sub| sub.len() <= LONGEST_NAME),
         Identity::Anonymous | Identity::Invalid => None,
     };
     match (sub, remote) {
-        (Some(sub), _) => (sub.into_owned(), NamedBy::Token),
-        (None, Some(address)) => (household(address).to_string(), NamedBy::Address),
-        (None, None) => ("-".to_owned(), NamedBy::Address),
-    }
-}
-
-/// Whom an address stands for. Of IPv6 that is a /64: a viewer has all of it, and could be as many viewers as it liked.
-fn household(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX))),
-        address @ IpAddr::V4(_) => address,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::household;
-
-    #[test]
-    fn an_ipv6_viewer_is_a_network() {
-        for (address, household_of) in
-            [("192.0.2.7", "192.0.2.7"), ("::ffff:192.0.2.7", "192.0.2.7"), ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::")]
-        {
-            assert_eq!(household(address.parse().unwrap()).to_string(), household_of);
-        }
+        (Some(sub), _) => (sub.into(), NamedBy::Token),
+        (None, Some(remote)) => (remote.household.clone(), NamedBy::Address),
+        (None, None) => ("-".into(), NamedBy::Address),
     }
 }

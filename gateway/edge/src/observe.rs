@@ -97,10 +97,10 @@ impl Edge {
         }
         let milliseconds = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         let finished = Finished {
-            request_id: entry.request_id.clone(),
+            request_id: entry.request_id.as_str().to_owned(),
             time: milliseconds(now.duration_since(UNIX_EPOCH).unwrap_or_default()),
             media: Media { chat_id: message.chat_id, message_id: message_id(message.message_id) },
-            viewer: entry.viewer.clone().unwrap_or_default(),
+            viewer: entry.viewer.as_deref().unwrap_or_default().to_owned(),
             status: entry.status,
             outcome: outcome.word().to_owned(),
             cache: entry.cache.unwrap_or_default().to_owned(),

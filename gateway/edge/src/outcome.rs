@@ -47,6 +47,8 @@ outcomes! {
     PurgedMidway = "purged-midway", None, "", "Nothing: an operator purged it with --running cut; players ask again.";
     /// The gateway was told to stop, and the transfer outlasted the drain; the connection was cut.
     DrainCut = "drain-cut", None, "", "Nothing: the viewer's player asks the next gateway for the rest.";
+    /// The bytes are no HTTP/1 request, or one that could be read in two ways.
+    BadHead = "bad-head", Some(StatusCode::BAD_REQUEST), "This is no request that can be answered.", "Nothing: scanners do this, and clients that speak TLS to a port without.";
     /// The request target has a bad escape, a NUL, or climbs above the root.
     BadTarget = "bad-target", Some(StatusCode::BAD_REQUEST), "The address is malformed.", "Nothing: scanners do this.";
     /// The Host header is missing or not a host.

@@ -55,7 +55,7 @@ pub(crate) async fn permit<'a>(
     let window = |range: plugin_host::ByteRange| ByteRange { start: range.first, end: range.last.saturating_add(1) };
     let windows = allowed.ranges.map(|ranges| ranges.into_iter().map(window).collect());
     if let Some(viewer) = allowed.viewer {
-        (identified.viewer, identified.named_by) = (viewer, NamedBy::Policy);
+        (identified.viewer, identified.named_by) = (viewer.into(), NamedBy::Policy);
     }
     Ok(Permitted { identified, request, bounds, windows, until })
 }

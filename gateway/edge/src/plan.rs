@@ -3,11 +3,12 @@
 use crate::accept::Method;
 use crate::answer;
 use crate::clear::Cleared;
+use crate::labels::Labelled;
 use crate::playlist;
 use crate::refusal::Refusal;
 use crate::takedown::Standing;
 use bytes::Bytes;
-use cache::{CacheStatus, Media, ReadError, Reader};
+use cache::{CacheStatus, Media, Piece, ReadError, Reader};
 use http::Response;
 use limits::{Bounds, Full, Limiter, Permit, StreamId};
 use slice::{Answer, Boundary, ByteRange, Multipart, restrict};
@@ -43,9 +44,14 @@ pub(crate) struct Pace {
 /// Pieces in the order in which they go out.
 pub(crate) struct Body {
     segments: VecDeque<Segment>,
-    first: Option<Bytes>,
+    first: Option<Piece>,
+    /// Stretches are as good as bytes.
+    stretches: bool,
     status: Option<CacheStatus>,
 }
+
+/// Fewer bytes are copied sooner than the kernel is asked where they are.
+const WORTH_A_STRETCH: u64 = 32 << 10;
 
 enum Segment {
     /// A multipart head or tail.
@@ -58,6 +64,7 @@ enum Segment {
 pub(crate) async fn plan(
     cleared: &Cleared<'_>,
     limiter: &Limiter,
+    labelled: &Labelled,
     max_ranges: usize,
     tick: Duration,
 ) -> Result<Planned, Refusal> {
@@ -65,11 +72,13 @@ pub(crate) async fn plan(
     let authorized = &permitted.identified.authorized;
     let accepted = &authorized.accepted;
     let standing = authorized.watch.standing(authorized.media, &cleared.media);
+    let labelled = labelled.of(cleared.media.meta_shared())?;
+    let (_, labels) = &*labelled;
     // A text made anew has no parts that a policy could have meant.
     if permitted.windows.is_none()
         && let Some(text) = playlist::rewritten(cleared).await?
     {
-        let head = answer::rewritten(text.len(), cleared.media.meta(), &cleared.cookies, accepted.secure)?;
+        let head = answer::rewritten(text.len(), labels, &cleared.cookies, accepted.secure)?;
         let (body, permit) = match accepted.method {
             Method::Head => (Body::empty(), None),
             Method::Get => (Body::of_text(text), admit(cleared, limiter, tick)?),
@@ -90,13 +99,14 @@ pub(crate) async fn plan(
         ),
         _ => None,
     };
-    let mut head = answer::head(&answer, meta, multipart.as_ref())?;
+    let mut head = answer::head(&answer, meta, labels, multipart.as_ref())?;
     answer::set_cookies(head.headers_mut(), &cleared.cookies, accepted.secure)?;
     let has_body =
         accepted.method == Method::Get && matches!(answer, Answer::Full | Answer::Partial(_) | Answer::Multipart(_));
     // A place is taken before the first byte is asked for: who may not stream costs the hive nothing.
     let permit = if has_body { admit(cleared, limiter, tick)? } else { None };
-    let body = if has_body { Body::new(media, &answer, multipart.as_ref()) } else { Body::empty() };
+    let mut body = if has_body { Body::new(media, &answer, multipart.as_ref()) } else { Body::empty() };
+    body.stretches = accepted.sends_stretches;
     Ok(Planned { head, body, pace: Pace { permit, until: permitted.until }, standing })
 }
 
@@ -108,8 +118,11 @@ fn admit(cleared: &Cleared<'_>, limiter: &Limiter, tick: Duration) -> Result<Opt
     }
     let authorized = &permitted.identified.authorized;
     let message = authorized.message;
-    let stream =
-        StreamId { chat_id: message.chat_id, message_id: message.message_id, address: authorized.accepted.remote };
+    let stream = StreamId {
+        chat_id: message.chat_id,
+        message_id: message.message_id,
+        address: authorized.accepted.remote.map(|remote| remote.address),
+    };
     let viewer = format!("{}:{}", permitted.identified.named_by.word(), permitted.identified.viewer);
     let permit = limiter.admit(&authorized.tenant.id, &viewer, stream, &permitted.bounds, tick);
     permit.map(Some).map_err(|full| match full {
@@ -133,7 +146,7 @@ impl Planned {
 
 impl Body {
     fn empty() -> Self {
-        Self { segments: VecDeque::new(), first: None, status: None }
+        Self { segments: VecDeque::new(), first: None, stretches: false, status: None }
     }
 
     fn of_text(text: String) -> Self {
@@ -173,8 +186,8 @@ impl Body {
         self.status
     }
 
-    /// The next piece; `None` after the last one.
-    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, ReadError> {
+    /// The next piece; `None` after the last one. A stretch is told of again until [`Self::sent`] says that it went out.
+    pub(crate) async fn next(&mut self) -> Result<Option<Piece>, ReadError> {
         if let Some(first) = self.first.take() {
             return Ok(Some(first));
         }
@@ -183,14 +196,36 @@ impl Body {
                 Segment::Text(text) => {
                     let text = std::mem::take(text);
                     self.segments.pop_front();
-                    return Ok(Some(text));
+                    return Ok(Some(Piece::Bytes(text)));
                 }
-                Segment::Media(reader) => match reader.next().await? {
-                    Some(piece) => return Ok(Some(piece)),
-                    None => drop(self.segments.pop_front()),
-                },
+                Segment::Media(reader) => {
+                    let piece = if self.stretches && reader.remaining() >= WORTH_A_STRETCH {
+                        reader.next_piece().await?
+                    } else {
+                        reader.next().await?.map(Piece::Bytes)
+                    };
+                    match piece {
+                        Some(piece) => return Ok(Some(piece)),
+                        None => drop(self.segments.pop_front()),
+                    }
+                }
             }
         }
         Ok(None)
+    }
+
+    /// So many bytes of the stretch told of last went out.
+    pub(crate) fn sent(&mut self, bytes: u64) {
+        if let Some(Segment::Media(reader)) = self.segments.front_mut() {
+            reader.sent(bytes);
+        }
+    }
+
+    /// At most `most` bytes of where a stretch was told of, as bytes.
+    pub(crate) async fn next_bytes(&mut self, most: usize) -> Result<Option<Bytes>, ReadError> {
+        match self.segments.front_mut() {
+            Some(Segment::Media(reader)) => reader.next_bytes(most).await,
+            Some(Segment::Text(_)) | None => Ok(None),
+        }
     }
 }

@@ -14,6 +14,9 @@ use takedown::Record;
 /// Why a request is not answered with media. Each variant is one decision of one step of the flow.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Refusal {
+    /// The bytes are no request, or one that could be read in two ways.
+    #[error("malformed request: {0}")]
+    BadHead(String),
     /// The target can't be normalised.
     #[error("malformed request target")]
     BadTarget,
@@ -115,6 +118,7 @@ impl Refusal {
     /// The row of the outcome table.
     pub(crate) fn outcome(&self) -> Outcome {
         match self {
+            Self::BadHead(_) => Outcome::BadHead,
             Self::BadTarget => Outcome::BadTarget,
             Self::BadHost => Outcome::BadHost,
             Self::UnknownHost => Outcome::UnknownHost,
@@ -199,6 +203,7 @@ mod tests {
     fn every_refusing_row_is_used_and_has_a_status() {
         let taken = Record::new("chat:-1".parse().unwrap(), 1, true, 0, "alice", "x").unwrap();
         let mut refusals = vec![
+            Refusal::BadHead("why".into()),
             Refusal::BadTarget,
             Refusal::BadHost,
             Refusal::UnknownHost,

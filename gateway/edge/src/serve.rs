@@ -3,18 +3,17 @@
 use crate::access_log::Entry;
 use crate::answer::set_cookies;
 use crate::clock;
+use crate::downstream::Downstream;
 use crate::plan::{Pace, Ready};
 use crate::refusal::Refusal;
+use crate::takedown::Standing;
 use bytes::Bytes;
-use cache::ReadError;
+use cache::{Piece, ReadError};
 use http::header::{
     ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, RETRY_AFTER, VARY,
     WWW_AUTHENTICATE,
 };
 use http::{HeaderMap, Response};
-use pingora::http::ResponseHeader;
-use pingora::prelude::{Error, ErrorType};
-use pingora::protocols::http::ServerSession;
 use std::time::Instant;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -36,33 +35,75 @@ pub(crate) enum Cut {
     Expired,
 }
 
+/// Bytes written by copy when a client takes no more of a stretch: its socket is waited for with them.
+const WAITED_FOR: usize = 4 << 10;
+/// Bytes that go out of files in a row before others' requests have their turn.
+const TURN: u64 = 2 << 20;
+
 /// Writes an answer with media.
 pub(crate) async fn send(
-    session: &mut ServerSession,
+    downstream: &mut impl Downstream,
     ready: Ready,
     entry: &mut Entry,
     started: Instant,
 ) -> Result<(), Cut> {
     let Ready { head, mut body, pace, standing } = ready;
     entry.cache = body.status().map(|status| status.as_str());
-    write_head(session, head, entry).await?;
+    write_head(downstream, head, entry).await?;
+    let mut turn = 0;
     while let Some(piece) = body.next().await? {
-        let mut rest = piece;
-        while !rest.is_empty() {
-            let most = pace.piece();
-            let piece = if rest.len() <= most { std::mem::take(&mut rest) } else { rest.split_to(most) };
-            let length = piece.len() as u64;
-            pace.wait(length).await?;
-            standing.check().await.map_err(|_| Cut::TakenDown)?;
-            if let Err(error) = session.write_response_body(piece, false).await {
-                pace.give_back(length);
-                return Err(cut(error));
+        match piece {
+            Piece::Bytes(bytes) => write(downstream, bytes, &pace, &standing, entry, started).await?,
+            Piece::Stretch(stretch) => {
+                let most = stretch.len().min(pace.piece() as u64);
+                pace.wait(most).await?;
+                standing.check().await.map_err(|_| Cut::TakenDown)?;
+                let sent = downstream.stretch(&stretch, most).await.inspect_err(|_| pace.give_back(most))?;
+                pace.give_back(most - sent);
+                note(entry, sent, started);
+                body.sent(sent);
+                turn += sent;
+                if sent < most && sent < stretch.len() {
+                    turn = 0;
+                    if let Some(bytes) = body.next_bytes(WAITED_FOR).await? {
+                        write(downstream, bytes, &pace, &standing, entry, started).await?;
+                    }
+                } else if turn >= TURN {
+                    turn = 0;
+                    tokio::task::yield_now().await;
+                }
             }
-            entry.bytes += length;
-            entry.first_byte.get_or_insert_with(|| started.elapsed());
         }
     }
-    session.write_response_body(Bytes::new(), true).await.map_err(cut)
+    downstream.end().await
+}
+
+/// Writes bytes, no faster than they may go.
+async fn write(
+    downstream: &mut impl Downstream,
+    mut bytes: Bytes,
+    pace: &Pace,
+    standing: &Standing,
+    entry: &mut Entry,
+    started: Instant,
+) -> Result<(), Cut> {
+    while !bytes.is_empty() {
+        let most = pace.piece();
+        let piece = if bytes.len() <= most { std::mem::take(&mut bytes) } else { bytes.split_to(most) };
+        let length = piece.len() as u64;
+        pace.wait(length).await?;
+        standing.check().await.map_err(|_| Cut::TakenDown)?;
+        downstream.bytes(piece).await.inspect_err(|_| pace.give_back(length))?;
+        note(entry, length, started);
+    }
+    Ok(())
+}
+
+fn note(entry: &mut Entry, sent: u64, started: Instant) {
+    if sent > 0 {
+        entry.bytes += sent;
+        entry.first_byte.get_or_insert_with(|| started.elapsed());
+    }
 }
 
 impl Pace {
@@ -98,16 +139,16 @@ impl Pace {
 
 /// Writes a refusal: a status, a sentence for the viewer, and nothing of what is behind it.
 pub(crate) async fn refuse(
-    session: &mut ServerSession,
+    downstream: &mut impl Downstream,
     refusal: &Refusal,
     entry: &mut Entry,
-    secure: bool,
+    asked: AskedFor,
 ) -> Result<(), Cut> {
     let mut response = Response::new(());
     *response.status_mut() = refusal.status();
     let headers = response.headers_mut();
     let text = match refusal {
-        Refusal::Suspended { page, .. } if wants_html(&session.req_header().headers) => {
+        Refusal::Suspended { page, .. } if asked.html => {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
             page.html.clone()
         }
@@ -123,7 +164,7 @@ pub(crate) async fn refuse(
             if let Ok(url) = HeaderValue::try_from(url.as_str()) {
                 headers.insert(LOCATION, url);
             }
-            let _ = set_cookies(headers, cookies, secure);
+            let _ = set_cookies(headers, cookies, asked.secure);
         }
         _ => {}
     }
@@ -136,15 +177,26 @@ pub(crate) async fn refuse(
     if *refusal == Refusal::BadMethod {
         headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
     }
-    let with_body = entry.method != "HEAD";
-    write_head(session, response, entry).await?;
-    let body = if with_body { Bytes::from(text) } else { Bytes::new() };
-    entry.bytes += body.len() as u64;
-    session.write_response_body(body, true).await.map_err(cut)
+    let with_body = entry.method != http::Method::HEAD;
+    write_head(downstream, response, entry).await?;
+    if with_body {
+        entry.bytes += text.len() as u64;
+        downstream.bytes(Bytes::from(text)).await?;
+    }
+    downstream.end().await
 }
 
-/// A browser that shows a page, rather than a player that wants a film.
-fn wants_html(headers: &HeaderMap) -> bool {
+/// What a refusal needs to know of its request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AskedFor {
+    /// Over TLS.
+    pub(crate) secure: bool,
+    /// By a browser that shows a page, rather than a player that wants a film.
+    pub(crate) html: bool,
+}
+
+/// Whether pages are wanted.
+pub(crate) fn wants_html(headers: &HeaderMap) -> bool {
     headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).is_some_and(|accept| accept.contains("text/html"))
 }
 
@@ -154,19 +206,10 @@ fn retry_after(headers: &mut HeaderMap, refusal: &Refusal) {
     }
 }
 
-async fn write_head(session: &mut ServerSession, mut head: Response<()>, entry: &mut Entry) -> Result<(), Cut> {
+async fn write_head(downstream: &mut impl Downstream, mut head: Response<()>, entry: &mut Entry) -> Result<(), Cut> {
     entry.status = head.status().as_u16();
-    if let Ok(id) = HeaderValue::try_from(entry.request_id.as_str()) {
+    if let Ok(id) = HeaderValue::from_bytes(entry.request_id.as_bytes()) {
         head.headers_mut().insert(X_REQUEST_ID, id);
     }
-    let (parts, ()) = head.into_parts();
-    session.write_response_header(Box::new(ResponseHeader::from(parts))).await.map_err(cut)
-}
-
-#[expect(clippy::boxed_local, reason = "pingora's errors come in boxes, and this stands in map_err")]
-fn cut(error: Box<Error>) -> Cut {
-    match error.etype() {
-        ErrorType::WriteTimedout => Cut::ClientStalled,
-        _ => Cut::ClientGone,
-    }
+    downstream.head(head.into_parts().0).await
 }

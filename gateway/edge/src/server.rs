@@ -3,15 +3,14 @@
 use crate::admin::Admin;
 use crate::background::Background;
 use crate::edge::Edge;
+use crate::http1::Public;
 use crate::peer_listener::PeerListener;
-use crate::proxy::EdgeProxy;
 use crate::signals::DRAIN;
 use config::gateway::Listener;
 use config::{GatewaySettings, ListenAddress};
-use pingora::apps::HttpServerOptions;
-use pingora::listeners::TcpSocketOptions;
 use pingora::listeners::tls::TlsSettings;
-use pingora::proxy::ProxyServiceBuilder;
+use pingora::listeners::{ListenerConfig, TcpSocketOptions};
+use pingora::protocols::l4::stream::L4BufferSettings;
 use pingora::server::Server;
 use pingora::server::configuration::ServerConf;
 use pingora::services::background::background_service;
@@ -67,19 +66,15 @@ pub(crate) fn build(settings: &GatewaySettings, edge: Arc<Edge>, hangup: Arc<Not
     let mut reserved = Vec::new();
     let mut addresses = Vec::new();
 
-    // Options are a service's, not a listener's: listeners that speak h2c have a service of their own.
+    // h2c is a service's, not a listener's: listeners that speak it have a service of their own.
     for h2c in [false, true] {
         let listeners: Vec<_> = settings.listen.iter().filter(|listener| listener.h2c == h2c).collect();
         if listeners.is_empty() {
             continue;
         }
-        let mut options = HttpServerOptions::default();
-        options.h2c = h2c;
-        options.h2_idle_timeout = Some(settings.limits.keepalive.get());
-        let mut public = ProxyServiceBuilder::new(&server.configuration, EdgeProxy::new(edge.clone()))
-            .name(if h2c { "public-h2c" } else { "public" })
-            .server_options(options)
-            .build();
+        let name = if h2c { "public-h2c" } else { "public" };
+        let app = Public::new(edge.clone(), &server.configuration, h2c);
+        let mut public = Service::new(name.to_owned(), app);
         for listener in listeners {
             addresses.push(add(&mut public, listener, &mut reserved)?);
         }
@@ -129,10 +124,14 @@ fn add<A>(service: &mut Service<A>, listener: &Listener, reserved: &mut Vec<TcpS
             } else {
                 try_bind(address).map_err(|source| ServerError::Listen { address, source })?;
             }
-            match tls {
-                Some(tls) => service.add_tls_with_settings(&address.to_string(), Some(options), tls),
-                None => service.add_tcp_with_settings(&address.to_string(), options),
+            // Heads are read into a buffer of the connection's own, and bodies written whole: 64 KiB less for each that idles.
+            let mut endpoint = ListenerConfig::tcp(address.to_string())
+                .tcp_socket_options(options)
+                .l4_buffer(L4BufferSettings::unbuffered());
+            if let Some(tls) = tls {
+                endpoint = endpoint.tls(tls);
             }
+            service.add_listener(endpoint);
             Ok(address.to_string())
         }
     }

@@ -103,7 +103,11 @@ impl Multipart {
 /// `Content-Range` of a 206: `bytes first-last/size`.
 #[must_use]
 pub fn content_range(range: ByteRange, size: u64) -> String {
-    format!("bytes {}-{}/{size}", range.start, range.end.saturating_sub(1))
+    // Written with each answer, and the formatter takes longer than all the rest of its head.
+    let (mut first, mut last, mut all) = (itoa::Buffer::new(), itoa::Buffer::new(), itoa::Buffer::new());
+    let parts =
+        ["bytes ", first.format(range.start), "-", last.format(range.end.saturating_sub(1)), "/", all.format(size)];
+    parts.concat()
 }
 
 /// `Content-Range` of a 416: `bytes */size`.

@@ -29,6 +29,8 @@ mod simulated;
 #[cfg(test)]
 mod stuck;
 #[cfg(test)]
+mod stretches;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
 mod tending;
