@@ -128,8 +128,7 @@ impl Gateway {
     async fn end(self) -> String {
         self.task.abort();
         let _ = self.task.await;
-        let place = self.heard.0.lock().place.clone();
-        place
+        self.heard.0.lock().place.clone()
     }
 
     /// Publishes, and waits until so many of so many have it.

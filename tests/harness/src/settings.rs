@@ -171,6 +171,10 @@ impl GatewayFile {
             add("redis.timeout", "\"5s\"".to_owned());
         }
         toml.extend(self.keys.clone());
+        if !over.is_empty() {
+            // The list in that file is one gateway's.
+            toml.remove("takedown.file");
+        }
         toml.extend(over.clone());
         lines(&toml)
     }

@@ -27,9 +27,9 @@ mod purges;
 #[cfg(test)]
 mod simulated;
 #[cfg(test)]
-mod stuck;
-#[cfg(test)]
 mod stretches;
+#[cfg(test)]
+mod stuck;
 #[cfg(test)]
 mod support;
 #[cfg(test)]

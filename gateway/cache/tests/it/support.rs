@@ -263,7 +263,14 @@ pub(crate) fn config(folder: &Path) -> CacheConfig {
 }
 
 pub(crate) fn open(config: CacheConfig, origin: &Arc<FakeOrigin>) -> Cache {
-    Cache::open(config, Arc::new(Origin(origin.clone()))).unwrap()
+    // A cache that was dropped lets go of its folder when the last of its tasks is done.
+    for _ in 0..2000 {
+        match Cache::open(config.clone(), Arc::new(Origin(origin.clone()))) {
+            Err(cache::OpenError::InUse(_)) => std::thread::sleep(std::time::Duration::from_millis(5)),
+            opened => return opened.unwrap(),
+        }
+    }
+    panic!("the folder stays in use")
 }
 
 /// Reads to the end, checking every piece as it comes.
