@@ -194,6 +194,8 @@ async fn write(shared: Arc<Shared>, mut socket: OwnedWriteHalf, mut receiver: mp
             break;
         }
     }
+    // Calls under way learn that they are over before the client does: what it asks elsewhere next must not count beside them.
+    drop(receiver);
     let _ = socket.shutdown().await;
 }
 
