@@ -13,6 +13,7 @@ mod hits;
 mod idle;
 mod load;
 mod measure;
+mod million;
 mod misses;
 mod nginx;
 mod plugins;
@@ -28,7 +29,8 @@ use hits::Scheme;
 use std::process::{Command, ExitCode};
 use tokio::signal::unix::{SignalKind, signal};
 
-const TABLES: [&str; 10] = ["seek", "speed", "download", "hits", "tls", "misses", "mix", "crowd", "idle", "plugins"];
+const TABLES: [&str; 11] =
+    ["seek", "speed", "download", "hits", "tls", "misses", "mix", "crowd", "idle", "million", "plugins"];
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -85,6 +87,7 @@ async fn run(name: &str, seed: u64) -> Result<(), Failure> {
         "mix" => misses::mix(seed).await,
         "crowd" => crowd::run(seed).await,
         "idle" => idle::run(seed).await,
+        "million" => million::run().await,
         "tls" => hits::run(seed, Scheme::Tls).await,
         _ => hits::run(seed, Scheme::Plain).await,
     }
