@@ -52,10 +52,17 @@ impl ServerApp for Public {
         let mut connection = Connection::new(&self.edge, stream, shutdown.clone());
         if self.h2c && connection.is_plain() {
             // Byte by byte, if it must be: a request may be shorter than the preface.
-            while connection.read().len() < PREFACE.len() && PREFACE.starts_with(connection.read()) {
-                if !matches!(connection.more().await, Read::Bytes) {
-                    return None;
+            let until_told = async {
+                while connection.read().len() < PREFACE.len() && PREFACE.starts_with(connection.read()) {
+                    if !matches!(connection.more().await, Read::Bytes) {
+                        return false;
+                    }
                 }
+                true
+            };
+            // Who says nothing, or not enough to tell, is waited for as long as an idle connection is kept.
+            if !matches!(pingora_timeout::timeout(self.edge.limits.keepalive, until_told).await, Ok(true)) {
+                return None;
             }
             if connection.read().starts_with(PREFACE) {
                 let (stream, read) = connection.into_parts();
