@@ -1,10 +1,10 @@
-//! Piece buffers, used again: a fresh 64 KiB each time would be zeroed and mapped for every piece sent.
+//! Piece buffers, used again: fresh ones of 63 KiB each time would be zeroed and mapped for every piece sent.
 
 use bytes::Bytes;
 use parking_lot::Mutex;
 use std::sync::Arc;
 
-/// Idle buffers kept of each kind; more are freed. At 64 KiB pieces: 16 MiB and 4.
+/// Idle buffers kept of each kind; more are freed. Some 16 MiB and 4.
 const KEEP: usize = 256;
 /// Bytes of the small kind.
 const SMALL: usize = 16 << 10;

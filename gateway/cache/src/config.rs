@@ -40,7 +40,7 @@ pub struct CacheConfig {
     pub not_found_ttl: Duration,
     /// How long it is remembered that a media is gone (60 s); 0 asks each time.
     pub gone_ttl: Duration,
-    /// Most bytes of a piece that a reader yields (64 KiB).
+    /// Most bytes of a piece that a reader yields (63 KiB: with a head, in records of TLS, it is still one segment of 64 KiB).
     pub piece: usize,
     /// Slices of the first request for a missing stretch (4).
     pub first_run: u32,
@@ -97,7 +97,7 @@ impl CacheConfig {
             stale_wait: Duration::from_secs(1),
             not_found_ttl: Duration::from_secs(10),
             gone_ttl: Duration::from_secs(60),
-            piece: 64 * 1024,
+            piece: 63 * 1024,
             first_run: 4,
             max_run: 32,
             join_distance: 2,

@@ -45,6 +45,14 @@ impl Stretch {
         self.at
     }
 
+    /// Goes past its first bytes, which went out; `None` if those were all.
+    #[must_use]
+    pub fn after(mut self, sent: u64) -> Option<Self> {
+        self.at += sent;
+        self.len = self.len.checked_sub(sent).filter(|left| *left > 0)?;
+        Some(self)
+    }
+
     /// Its bytes; never 0.
     #[must_use]
     #[expect(clippy::len_without_is_empty, reason = "an empty one is never told of")]

@@ -118,6 +118,12 @@ impl Reader {
         self.status
     }
 
+    /// Where in the media the next byte is.
+    #[must_use]
+    pub fn position(&self) -> u64 {
+        self.pos
+    }
+
     /// Bytes still to come.
     #[must_use]
     pub fn remaining(&self) -> u64 {

@@ -54,7 +54,7 @@ pub(crate) fn launch(shared: &Arc<Shared>, version: &Arc<Version>, lead: Lead) {
         fill,
         // What stands if the task is dropped half-way: its runtime ended, or it panicked.
         outcome: Err(Failure::Origin(OriginError::Unreachable)),
-        _place: place,
+        place: Some(place),
         stuck: Mutex::default(),
         _work: shared.work(),
     };
@@ -76,6 +76,7 @@ pub(crate) fn launch(shared: &Arc<Shared>, version: &Arc<Version>, lead: Lead) {
         if let Some(stuck) = stuck {
             // Readers go on elsewhere now. The claims stay until the disk is done: nobody writes or evicts what it may yet write.
             job.fill.close(job.outcome.err());
+            drop(job.place.take());
             stuck.await;
         }
     });
@@ -90,8 +91,8 @@ struct Job {
     outcome: Result<(), Failure>,
     /// A disk call that the run has given up waiting for.
     stuck: Mutex<Option<Stuck>>,
-    /// Given back when the claims are free.
-    _place: Arc<Place>,
+    /// Given back when the claims are free, or sooner if only the disk keeps them.
+    place: Option<Arc<Place>>,
     /// The last field: dropped last.
     _work: Work,
 }

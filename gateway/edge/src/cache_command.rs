@@ -1,9 +1,9 @@
 //! `gateway cache …`: asks a running gateway's admin listener.
 
 use crate::cache_admin::{Checked, PurgeWanted, Row, Stat, VerifyWanted};
-use crate::columns::{align, bytes, time};
+use crate::columns::{bytes, time};
 use crate::selection::Selection;
-use admin_client::{AdminClient, AdminError, Gateway};
+use admin_client::{AdminClient, AdminError, Gateway, align};
 use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 use http::Method;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};

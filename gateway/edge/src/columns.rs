@@ -2,20 +2,6 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
-/// Rows under each other, two blanks between columns, none at the end of a line.
-pub(crate) fn align(rows: &[Vec<String>]) -> String {
-    let columns = rows.iter().map(Vec::len).max().unwrap_or_default();
-    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
-    let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or_default()).collect();
-    let mut text = String::new();
-    for row in rows {
-        let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
-        text.push_str(cells.join("  ").trim_end());
-        text.push('\n');
-    }
-    text
-}
-
 /// `1536` → `1.5 KiB`.
 pub(crate) fn bytes(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
@@ -35,7 +21,7 @@ pub(crate) fn time(seconds: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{align, bytes, time};
+    use super::{bytes, time};
 
     #[test]
     fn figures_for_people() {
@@ -50,7 +36,5 @@ mod tests {
             assert_eq!(bytes(figure), text);
         }
         assert_eq!(time(1_764_000_000), "2025-11-24T16:00:00Z");
-        let row = |cells: &[&str]| cells.iter().map(|cell| (*cell).to_owned()).collect::<Vec<_>>();
-        assert_eq!(align(&[row(&["A", "B"]), row(&["long", ""])]), "A     B\nlong\n");
     }
 }

@@ -3,6 +3,7 @@
 use crate::access_log::AccessLogger;
 use crate::acts::Acts;
 use crate::clock;
+use crate::crowd::Crowd;
 use crate::directory::Directory;
 use crate::labels::Labelled;
 use crate::log_writer::WriterGuard;
@@ -50,6 +51,7 @@ pub(crate) struct Edge {
     pub(crate) metrics: Metrics,
     pub(crate) access_log: AccessLogger,
     pub(crate) limits: Limits,
+    pub(crate) crowd: Crowd,
     /// Ends transfers that outlast the drain.
     pub(crate) closing: CancellationToken,
     /// Who knows it may change plugins.
@@ -145,6 +147,7 @@ impl Edge {
             metrics: Metrics::new()?,
             access_log,
             limits,
+            crowd: Crowd::default(),
             closing: CancellationToken::new(),
             admin_token: settings.admin.token.as_ref().map(|token| SecretString::from(token.expose())),
         };

@@ -63,6 +63,16 @@ impl Authorized<'_> {
     }
 }
 
+#[cfg(test)]
+impl<'a> Authorized<'a> {
+    /// A request for a message by a link that nobody checked, of a tenant that is alone.
+    pub(crate) fn of_test(accepted: Accepted<'a>, tenant: Arc<Tenant>, grant: Grant, message: Message) -> Self {
+        let media = MediaId::Message { chat_id: message.chat_id, message_id: message.message_id };
+        let watch = Watch::of_test();
+        Self { accepted, tenant, alone: true, grant, expired: false, media, message, watch }
+    }
+}
+
 /// The first part of a virtual file, if the tenant may serve all of its chats. Who may not is told what those are told who ask for a
 /// file that is none: neither its existence nor its size is theirs to know.
 fn first_part(tenant: &Tenant, alone: bool, meta: &MediaMeta) -> Result<Message, Refusal> {

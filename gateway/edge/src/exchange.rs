@@ -95,7 +95,7 @@ impl Exchange {
                 let standing = ready.standing.clone();
                 let sent = tokio::select! {
                     biased;
-                    sent = serve::send(downstream, ready, entry, *started) => sent,
+                    sent = serve::send(downstream, ready, entry, *started, &edge.crowd) => sent,
                     () = standing.ended() => Err(Cut::TakenDown),
                     () = edge.closing.cancelled() => Err(Cut::Draining),
                 };

@@ -6,14 +6,15 @@ use crate::identify::{Identified, Identity};
 use http::header::{COOKIE, RANGE};
 use http::{HeaderMap, HeaderValue};
 use link::Uri;
-use plugin_host::{Chain, Claims, Likening, Link, Media, Request};
+use plugin_host::{Claims, Likening, Link, Media, Request};
+use plugin_package::Visible;
 use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 use viewer::Viewer;
 
-/// Copies the facts, and of headers and cookies only those that some plugin of the chains may see.
-pub(crate) fn request(identified: &Identified<'_>, chains: [Option<&Chain>; 2], incoming: &Incoming<'_>) -> Request {
+/// Copies the facts, and of headers and cookies only those that are visible to some plugin of two chains.
+pub(crate) fn request(identified: &Identified<'_>, visible: [Option<&Visible>; 2], incoming: &Incoming<'_>) -> Request {
     let authorized = &identified.authorized;
     let accepted = &authorized.accepted;
     let tokens = authorized.tenant.tokens.as_ref();
@@ -48,8 +49,7 @@ pub(crate) fn request(identified: &Identified<'_>, chains: [Option<&Chain>; 2], 
             request.claims = Some(Arc::new(ViewerClaims(viewer.clone())));
         }
     }
-    for chain in chains.into_iter().flatten() {
-        let visible = chain.visible();
+    for visible in visible.into_iter().flatten() {
         // A request has few headers: they are compared with the names, which need not be looked up then.
         for (name, value) in headers {
             let name = name.as_str();
@@ -73,8 +73,8 @@ pub(crate) fn request(identified: &Identified<'_>, chains: [Option<&Chain>; 2], 
 }
 
 /// Takes in all that policy plugins can see of a request, as it came, but for its id and its range. A fact that [`request`] gains
-/// belongs in here, too.
-pub(crate) fn liken(identified: &Identified<'_>, policy: &Chain, incoming: &Incoming<'_>, parts: &mut Likening) {
+/// belongs in here, too; `visible` is what the policy chain's plugins may see.
+pub(crate) fn liken(identified: &Identified<'_>, visible: &Visible, incoming: &Incoming<'_>, parts: &mut Likening) {
     let authorized = &identified.authorized;
     let accepted = &authorized.accepted;
     let headers = &accepted.head.headers;
@@ -105,7 +105,6 @@ pub(crate) fn liken(identified: &Identified<'_>, policy: &Chain, incoming: &Inco
             parts.bytes(token.unwrap_or_default().as_bytes());
         }
     }
-    let visible = policy.visible();
     for (name, value) in headers {
         let whole = name == COOKIE && !visible.cookies.is_empty();
         if whole || visible.headers.iter().any(|shown| shown == name.as_str()) {
@@ -168,8 +167,20 @@ fn copy_cookies(headers: &HeaderMap, shown: impl Fn(&str) -> bool, into: &mut Ve
 
 #[cfg(test)]
 mod tests {
-    use super::copy_cookies;
+    use super::{copy_cookies, liken, request};
+    use crate::accept::accept;
+    use crate::access_log::RequestId;
+    use crate::entitle::{Authorized, Message};
+    use crate::flow::Incoming;
+    use crate::identify::identify;
+    use crate::remote::Remote;
+    use crate::tenant::Tenant;
     use http::{HeaderMap, HeaderValue};
+    use link::{Grant, Scheme};
+    use plugin_host::{Likeness, Likening};
+    use plugin_package::Visible;
+    use std::collections::{BTreeMap, BTreeSet};
+    use std::sync::Arc;
 
     #[test]
     fn cookies_by_name_only() {
@@ -179,5 +190,178 @@ mod tests {
         let mut found = Vec::new();
         copy_cookies(&headers, |name| ["gate", "other", "flag"].contains(&name), &mut found);
         assert_eq!(found, [("gate".to_owned(), "one".to_owned()), ("other".to_owned(), "x=y".to_owned())]);
+    }
+
+    /// Viewers' tokens of the tenant below, good until 2100: of a subject, and of the same one with one claim more.
+    const TOKEN: &str = "Bearer eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ4IiwiZXhwIjo0MTAyNDQ0ODAwfQ.Y0Wp3p5R9BO5ZToARadZFoojXDzFTrTxeufNTAkCEqg";
+    const RICHER_TOKEN: &str = "Bearer eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ4IiwidGllciI6InBhaWQiLCJleHAiOjQxMDI0NDQ4MDB9.Ut2Tp73OpZBiBgWG5ewWpBeUlxxVHKlws7OCb-k4wrc";
+
+    /// A request, by all that facts are taken from.
+    struct Sample {
+        id: u64,
+        method: &'static str,
+        host: &'static str,
+        target: &'static str,
+        secure: bool,
+        remote: &'static str,
+        headers: Vec<(&'static str, &'static str)>,
+        tenant: &'static str,
+        grant: Grant,
+        expired: bool,
+        message: Message,
+        viewer: Option<&'static str>,
+    }
+
+    impl Default for Sample {
+        fn default() -> Self {
+            Self {
+                id: 0,
+                method: "GET",
+                host: "a.test",
+                target: "/stream/-5/7",
+                secure: false,
+                remote: "2001:db8::1",
+                headers: vec![("x-shown", "1"), ("x-hidden", "1"), ("cookie", "shown=1")],
+                tenant: "a",
+                grant: Grant { key_id: "first".into(), scheme: Scheme::NginxMd5, expires: 9 },
+                expired: false,
+                message: Message { chat_id: -5, message_id: 7 },
+                viewer: None,
+            }
+        }
+    }
+
+    impl Sample {
+        fn with(mut self, name: &'static str, value: &'static str) -> Self {
+            self.headers.retain(|(known, _)| *known != name);
+            self.headers.push((name, value));
+            self
+        }
+
+        fn tenant(&self) -> Tenant {
+            let text = format!(
+                "listen = [{{ address = \"127.0.0.1:0\" }}]\nhive.token = \"t\"\n[[tenant]]\nid = \"{}\"\ndomains = [\"a.test\"]\n\
+                 link.secrets = [{{ id = \"first\", secret = \"s\" }}]\nviewer.keys = [{{ id = \"k\", algorithm = \"HS256\", \
+                 key = \"viewer key of a, 32 bytes or more\" }}]\n",
+                self.tenant
+            );
+            let loaded = config::parse::<config::GatewaySettings>(&text, std::path::Path::new("gateway.toml"));
+            Tenant::new(&loaded.unwrap_or_else(|error| panic!("{error}")).settings.tenant[0]).unwrap()
+        }
+
+        /// The fields that plugins are asked about with, and what the request is told from others by.
+        fn seen(&self) -> (BTreeMap<String, String>, Likeness) {
+            let mut head = http::Request::builder().method(self.method).header("host", self.host);
+            for (name, value) in &self.headers {
+                head = head.header(*name, *value);
+            }
+            let (head, ()) = head.body(()).unwrap().into_parts();
+            let remote = Remote::new(self.remote.parse().unwrap());
+            let incoming = Incoming {
+                request_id: RequestId::new(self.id),
+                target: self.target.as_bytes(),
+                remote: Some(&remote),
+                secure: self.secure,
+                ..Incoming::of_test(&head)
+            };
+            let accepted = accept(&incoming).unwrap();
+            let mut authorized =
+                Authorized::of_test(accepted, Arc::new(self.tenant()), self.grant.clone(), self.message);
+            authorized.expired = self.expired;
+            let mut identified = identify(authorized, 0);
+            if let Some(viewer) = self.viewer {
+                identified.viewer = viewer.into();
+            }
+            let visible = Visible { headers: vec!["x-shown".to_owned()], cookies: vec!["shown".to_owned()] };
+            let mut parts = Likening::new((1, 2));
+            liken(&identified, &visible, &incoming, &mut parts);
+            (fields(&format!("{:#?}", request(&identified, [Some(&visible), None], &incoming))), parts.finish())
+        }
+    }
+
+    /// The fields of a value as `{:#?}` prints it, each with its text. One within another goes by both names.
+    fn fields(printed: &str) -> BTreeMap<String, String> {
+        let mut path: Vec<(usize, &str)> = Vec::new();
+        let mut fields = BTreeMap::<String, String>::new();
+        for line in printed.lines() {
+            let text = line.trim_start();
+            let indent = line.len() - text.len();
+            if let Some((name, _)) = text.split_once(": ")
+                && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+            {
+                path.retain(|(outer, _)| *outer < indent);
+                path.push((indent, name));
+            }
+            let name = path.iter().map(|(_, name)| *name).collect::<Vec<_>>().join(".");
+            fields.entry(name).or_default().push_str(text);
+        }
+        fields.remove("");
+        let outer = |name: &String| {
+            fields.range(format!("{name}.")..).next().is_some_and(|(k, _)| k.starts_with(&format!("{name}.")))
+        };
+        let inner: BTreeSet<String> = fields.keys().filter(|name| !outer(name)).cloned().collect();
+        fields.retain(|name, _| inner.contains(name));
+        fields
+    }
+
+    #[test]
+    fn what_plugins_are_told_is_what_requests_are_told_apart_by() {
+        let sample = Sample::default;
+        let anonymous = (
+            sample().seen(),
+            vec![
+                Sample { method: "HEAD", ..sample() },
+                Sample { host: "b.test", ..sample() },
+                Sample { host: "a.test:81", ..sample() },
+                Sample { secure: true, ..sample() },
+                Sample { target: "/stream/-5/7/name", ..sample() },
+                Sample { target: "/stream/-5/7?a=b", ..sample() },
+                Sample { remote: "2001:db8::2", ..sample() },
+                Sample { remote: "2001:db9::1", ..sample() },
+                Sample { tenant: "b", ..sample() },
+                Sample { grant: Grant { key_id: "second".into(), ..sample().grant }, ..sample() },
+                Sample { grant: Grant { expires: 10, ..sample().grant }, ..sample() },
+                Sample { expired: true, ..sample() },
+                Sample { message: Message { chat_id: -6, message_id: 7 }, ..sample() },
+                Sample { message: Message { chat_id: -5, message_id: 8 }, ..sample() },
+                Sample { viewer: Some("x"), ..sample() },
+                sample().with("x-shown", "2"),
+                sample().with("cookie", "shown=2"),
+                sample().with("authorization", "Bearer no token"),
+                sample().with("authorization", TOKEN),
+            ],
+        );
+        let named = (sample().with("authorization", TOKEN).seen(), vec![sample().with("authorization", RICHER_TOKEN)]);
+        let mut told: BTreeSet<String> = BTreeSet::new();
+        for ((before, like), others) in [anonymous, named] {
+            for (row, other) in others.into_iter().enumerate() {
+                let (after, other_like) = other.seen();
+                let changed: Vec<_> =
+                    before.keys().filter(|name| before.get(*name) != after.get(*name)).cloned().collect();
+                assert!(!changed.is_empty(), "row {row} tells a request from another by what plugins are not told");
+                assert_ne!(
+                    like, other_like,
+                    "row {row}: plugins are told {changed:?}, which tells no request from another"
+                );
+                told.extend(changed);
+            }
+        }
+        // Neither is told, or both requests are alike by design.
+        let (before, like) = sample().seen();
+        for (other, changed) in [
+            (sample().with("x-hidden", "2"), None),
+            (Sample { id: 1, ..sample() }, Some("id")),
+            (sample().with("range", "bytes=0-1"), Some("range")),
+        ] {
+            let (after, other_like) = other.seen();
+            assert_eq!(like, other_like, "{changed:?}");
+            let differ: Vec<_> = before.keys().filter(|name| before.get(*name) != after.get(*name)).collect();
+            assert_eq!(differ, changed.iter().collect::<Vec<_>>());
+            told.extend(changed.map(str::to_owned));
+        }
+        // The tenant's own, and what no policy plugin is told.
+        told.extend(["token_parameters", "found"].map(str::to_owned));
+        let untold: Vec<_> = before.keys().filter(|name| !told.contains(*name)).collect();
+        assert!(untold.is_empty(), "no row changes {untold:?}: add one, and see that `liken` takes it in");
     }
 }

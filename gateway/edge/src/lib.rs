@@ -19,6 +19,7 @@ mod clear;
 mod clock;
 mod columns;
 mod command;
+mod crowd;
 mod directory;
 mod downstream;
 mod edge;

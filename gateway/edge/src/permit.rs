@@ -31,7 +31,8 @@ pub(crate) async fn permit<'a>(
     later: Option<&Chain>,
     incoming: &Incoming<'_>,
 ) -> Result<Permitted<'a>, Refusal> {
-    let facts = || Arc::new(facts::request(&identified, [policy, later], incoming));
+    let visible = [policy, later].map(|chain| chain.map(Chain::visible));
+    let facts = || Arc::new(facts::request(&identified, visible, incoming));
     let (allowed, asked) = match policy {
         Some(policy) => allowed(policy, &identified, incoming, facts).await?,
         None => (Limits::default(), None),
@@ -67,7 +68,7 @@ async fn allowed(
     incoming: &Incoming<'_>,
     facts: impl Fn() -> Arc<Request>,
 ) -> Result<(Limits, Option<Arc<Request>>), Refusal> {
-    let liken = || policy.liken(|parts| facts::liken(identified, policy, incoming, parts));
+    let liken = || policy.liken(|parts| facts::liken(identified, policy.visible(), incoming, parts));
     let like = if policy.keeps() { liken() } else { None };
     if let Some(limits) = like.and_then(|like| policy.kept(like, incoming.tick)) {
         return Ok((limits, None));

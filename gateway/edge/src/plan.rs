@@ -47,11 +47,24 @@ pub(crate) struct Body {
     first: Option<Piece>,
     /// Stretches are as good as bytes.
     stretches: bool,
+    /// Bytes of the media have been told of.
+    begun: bool,
     status: Option<CacheStatus>,
 }
 
 /// Fewer bytes are copied sooner than the kernel is asked where they are.
 const WORTH_A_STRETCH: u64 = 32 << 10;
+/// See [`lead`].
+const LEAST_LEAD: u64 = 64;
+const PAGE: u64 = 4096;
+
+/// Bytes that go with the head before stretches follow: to the end of a page, so that each segment has whole pages, and enough for
+/// 64 KiB to leave in two segments.
+fn lead(position: u64) -> usize {
+    let to_end = PAGE - position % PAGE;
+    let lead = if to_end < LEAST_LEAD { to_end + PAGE } else { to_end };
+    usize::try_from(lead).unwrap_or(usize::MAX)
+}
 
 enum Segment {
     /// A multipart head or tail.
@@ -146,7 +159,7 @@ impl Planned {
 
 impl Body {
     fn empty() -> Self {
-        Self { segments: VecDeque::new(), first: None, stretches: false, status: None }
+        Self { segments: VecDeque::new(), first: None, stretches: false, begun: false, status: None }
     }
 
     fn of_text(text: String) -> Self {
@@ -199,8 +212,13 @@ impl Body {
                     return Ok(Some(Piece::Bytes(text)));
                 }
                 Segment::Media(reader) => {
+                    let begun = std::mem::replace(&mut self.begun, true);
                     let piece = if self.stretches && reader.remaining() >= WORTH_A_STRETCH {
-                        reader.next_piece().await?
+                        if begun {
+                            reader.next_piece().await?
+                        } else {
+                            reader.next_bytes(lead(reader.position())).await?.map(Piece::Bytes)
+                        }
                     } else {
                         reader.next().await?.map(Piece::Bytes)
                     };

@@ -1,6 +1,6 @@
 //! Pingora's face for HTTP/2: one stream in, one exchange.
 
-use crate::downstream::Downstream;
+use crate::downstream::{Downstream, Went};
 use crate::edge::Edge;
 use crate::exchange::{Asked, Exchange};
 use crate::remote::Remote;
@@ -99,8 +99,12 @@ impl Downstream for ServerSession {
         self.write_response_body(bytes, false).await.map_err(cut)
     }
 
-    async fn stretch(&mut self, _stretch: &Stretch, _most: u64) -> Result<u64, Cut> {
-        Ok(0)
+    fn turn(&mut self) -> u64 {
+        u64::MAX
+    }
+
+    async fn stretch(&mut self, _stretch: &Stretch, _most: u64) -> Result<Went, Cut> {
+        Ok(Went::Full(0))
     }
 
     async fn end(&mut self) -> Result<(), Cut> {

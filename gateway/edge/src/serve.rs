@@ -3,7 +3,8 @@
 use crate::access_log::Entry;
 use crate::answer::set_cookies;
 use crate::clock;
-use crate::downstream::Downstream;
+use crate::crowd::Crowd;
+use crate::downstream::{Downstream, Went};
 use crate::plan::{Pace, Ready};
 use crate::refusal::Refusal;
 use crate::takedown::Standing;
@@ -36,9 +37,11 @@ pub(crate) enum Cut {
 }
 
 /// Bytes written by copy when a client takes no more of a stretch: its socket is waited for with them.
-const WAITED_FOR: usize = 4 << 10;
-/// Bytes that go out of files in a row before others' requests have their turn.
-const TURN: u64 = 2 << 20;
+/// Few, as they stay in memory for as long.
+const WAITED_FOR: usize = 256;
+
+/// What is left of a turn that isn't worth a system call.
+const LEAST: u64 = 16 << 10;
 
 /// Writes an answer with media.
 pub(crate) async fn send(
@@ -46,34 +49,52 @@ pub(crate) async fn send(
     ready: Ready,
     entry: &mut Entry,
     started: Instant,
+    crowd: &Crowd,
 ) -> Result<(), Cut> {
+    let mut waits = Some(crowd.join());
     let Ready { head, mut body, pace, standing } = ready;
     entry.cache = body.status().map(|status| status.as_str());
     write_head(downstream, head, entry).await?;
-    let mut turn = 0;
-    while let Some(piece) = body.next().await? {
-        match piece {
-            Piece::Bytes(bytes) => write(downstream, bytes, &pace, &standing, entry, started).await?,
+    let (mut turn, mut rest) = (0, None);
+    loop {
+        let piece = match rest.take() {
+            None => body.next().await?,
+            rest => rest.map(Piece::Stretch),
+        };
+        let Some(piece) = piece else { break };
+        let longest = crowd.turn().min(downstream.turn());
+        if turn + LEAST > longest {
+            tokio::task::yield_now().await;
+            turn = 0;
+        }
+        turn += match piece {
+            Piece::Bytes(bytes) => {
+                let length = bytes.len() as u64;
+                write(downstream, bytes, &pace, &standing, entry, started).await?;
+                // A head of a part, or what leads a stretch, takes nothing from its turn.
+                if length < LEAST { 0 } else { length }
+            }
             Piece::Stretch(stretch) => {
-                let most = stretch.len().min(pace.piece() as u64);
+                let most = stretch.len().min(pace.piece() as u64).min(longest - turn);
                 pace.wait(most).await?;
                 standing.check().await.map_err(|_| Cut::TakenDown)?;
-                let sent = downstream.stretch(&stretch, most).await.inspect_err(|_| pace.give_back(most))?;
+                let went = downstream.stretch(&stretch, most).await.inspect_err(|_| pace.give_back(most))?;
+                let (Went::On(sent) | Went::Full(sent)) = went;
                 pace.give_back(most - sent);
                 note(entry, sent, started);
                 body.sent(sent);
-                turn += sent;
-                if sent < most && sent < stretch.len() {
-                    turn = 0;
-                    if let Some(bytes) = body.next_bytes(WAITED_FOR).await? {
-                        write(downstream, bytes, &pace, &standing, entry, started).await?;
+                match went {
+                    Went::On(sent) => rest = stretch.after(sent),
+                    Went::Full(_) => {
+                        if let Some(bytes) = body.next_bytes(WAITED_FOR).await? {
+                            write(downstream, bytes, &pace, &standing, entry, started).await?;
+                        }
                     }
-                } else if turn >= TURN {
-                    turn = 0;
-                    tokio::task::yield_now().await;
                 }
+                sent
             }
-        }
+        };
+        waits = waits.filter(|_| entry.bytes == 0);
     }
     downstream.end().await
 }

@@ -15,7 +15,8 @@ use pingora::server::Server;
 use pingora::server::configuration::ServerConf;
 use pingora::services::background::background_service;
 use pingora::services::listening::Service;
-use pingora::tls::{ServerConfig, install_default_crypto_provider, load_certs_and_key_files};
+use pingora::tls::{ServerConfig, load_certs_and_key_files};
+use rustls::crypto::aws_lc_rs;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -157,7 +158,8 @@ fn tls_settings(address: &ListenAddress, tls: &config::gateway::Tls) -> Result<T
     let loaded = load_certs_and_key_files(&certificate, &key).ok().flatten();
     let (chain, private) = loaded
         .ok_or_else(|| failed(format!("{certificate} and {key} must be PEM files with a certificate and a key")))?;
-    install_default_crypto_provider();
+    // The first one installed stands: pingora would install ring.
+    let _ = aws_lc_rs::default_provider().install_default();
     ServerConfig::builder()
         .with_no_client_auth()
         .with_single_cert(chain, private)

@@ -79,6 +79,15 @@ impl Watch {
     }
 }
 
+#[cfg(test)]
+impl Watch {
+    /// By an empty list.
+    pub(crate) fn of_test() -> Self {
+        let takedowns = Takedowns::open(&config::gateway::Takedown::default()).unwrap();
+        Self { takedowns: Arc::new(takedowns), since: 0 }
+    }
+}
+
 impl Standing {
     /// Judges again if the list has changed. Costs one load if it has not.
     pub(crate) async fn check(&self) -> Result<(), Refusal> {

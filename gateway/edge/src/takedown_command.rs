@@ -1,9 +1,9 @@
 //! `gateway takedown …`: what must not be served.
 
 use crate::cache_command::{CommandFailure, Gateways};
-use crate::columns::{align, time};
+use crate::columns::time;
 use crate::takedown_admin::{Row, Wanted};
-use admin_client::{AdminClient, Gateway};
+use admin_client::{AdminClient, Gateway, align};
 use clap::{Args, Subcommand};
 use config::{ConfigError, GatewaySettings};
 use http::Method;

@@ -1,11 +1,11 @@
 //! The system calls that let cached bytes leave without being copied, and all the `unsafe` of the gateway.
 //!
-//! What it does: tells whether a stretch of a file is in memory (`cachestat`), and has the kernel send it (`sendfile`), behind a few bytes
-//! that are handed over first (`send` with `MSG_MORE`). What it refuses to do: waiting, retries, knowing what the bytes are. Who calls it: `cache` asks before it promises a stretch, `edge` sends it.
+//! What it does: tells whether a stretch of a file is in memory (`cachestat`), and has the kernel send it (`sendfile`), to a socket
+//! of which it knows whether its TCP is paced. What it refuses to do: waiting, retries, knowing what the bytes are. Who calls it: `cache` asks before it promises a stretch, `edge` sends it.
 //! What stays true: no call writes memory of this process but one small structure of its own; a socket is only
 //! borrowed for as long as its owner is.
 
-use rustix::net::SendFlags;
+use rustix::net::sockopt::tcp_congestion;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
@@ -67,13 +67,10 @@ pub fn send_file(socket: &impl AsRawFd, file: &File, at: u64, len: usize) -> io:
     }
 }
 
-/// Hands bytes to a socket that doesn't block, to go out together with what is sent next. Returns how many it took.
-///
-/// # Errors
-/// [`io::ErrorKind::WouldBlock`] if it takes none now; what else `send(2)` says.
-pub fn send_more(socket: &impl AsRawFd, bytes: &[u8]) -> io::Result<usize> {
-    let flags = SendFlags::MORE | SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
-    Ok(rustix::net::send(borrowed(socket)?, bytes, flags)?)
+/// Whether TCP sends by the clock here (BBR): what it may send is not sent at once, but by timers, a segment each.
+pub fn is_paced(socket: &impl AsRawFd) -> bool {
+    // A socket that is none of TCP's has no such thing.
+    borrowed(socket).is_ok_and(|socket| tcp_congestion(socket).is_ok_and(|name| name.starts_with("bbr")))
 }
 
 fn borrowed(socket: &impl AsRawFd) -> io::Result<BorrowedFd<'_>> {

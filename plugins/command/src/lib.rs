@@ -27,7 +27,6 @@ mod pattern;
 mod recorded;
 mod scaffold;
 mod session;
-mod table;
 mod testing;
 mod vendored;
 

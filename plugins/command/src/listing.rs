@@ -1,6 +1,6 @@
 //! What the gateway says of its plugins, as a table.
 
-use crate::table::align;
+use admin_client::align;
 use serde::Deserialize;
 
 /// One plugin, as the admin listener's `GET /plugins` has it.

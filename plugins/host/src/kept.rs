@@ -19,6 +19,18 @@ pub struct Likeness(u128);
 pub struct Likening(SipHasher13);
 
 impl Likening {
+    /// Begins with nothing. The keys must be nobody's to guess where requests are strangers'.
+    #[must_use]
+    pub fn new(keys: (u64, u64)) -> Self {
+        Self(SipHasher13::new_with_keys(keys.0, keys.1))
+    }
+
+    /// What was taken in, as one figure. Figures under other keys say nothing of each other.
+    #[must_use]
+    pub fn finish(self) -> Likeness {
+        Likeness(self.0.finish128().as_u128())
+    }
+
     /// A text, or any bytes.
     pub fn bytes(&mut self, bytes: &[u8]) {
         self.0.write_usize(bytes.len());
@@ -51,9 +63,9 @@ impl Kept {
     }
 
     pub(crate) fn liken(&self, parts: impl FnOnce(&mut Likening)) -> Likeness {
-        let mut likening = Likening(SipHasher13::new_with_keys(self.keys.0, self.keys.1));
+        let mut likening = Likening::new(self.keys);
         parts(&mut likening);
-        Likeness(likening.0.finish128().as_u128())
+        likening.finish()
     }
 
     pub(crate) fn get(&self, like: Likeness, now: Duration) -> Option<Limits> {

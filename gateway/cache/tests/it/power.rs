@@ -2,7 +2,7 @@
 //! nothing back that was purged before one.
 
 use crate::owed::{Ledger, Owed, slices};
-use crate::simulated::{Cut, Simulated};
+use crate::simulated::{Cut, Lies, Simulated};
 use crate::support::{Film, SLICE, config, open, range, worlds};
 use cache::{Cache, Running, Scope};
 use rand::rngs::StdRng;
@@ -45,11 +45,11 @@ async fn act(rng: &mut StdRng, ledger: &mut Ledger, cache: &Cache, disk: &Simula
     }
 }
 
-async fn play(seed: u64) {
+async fn play(seed: u64, lies: Lies) {
     let mut rng = StdRng::seed_from_u64(seed);
     let roomy = rng.random_bool(0.7);
     let films = [film(&mut rng), film(&mut rng), film(&mut rng)];
-    let (mut ledger, mut disk) = (Ledger::new(&films), Arc::new(Simulated::default()));
+    let (mut ledger, mut disk) = (Ledger::new(&films), Arc::new(Simulated::new(lies)));
     for _ in 0..5 {
         let mut config = config(Path::new("/cache"));
         config.device = Some(disk.clone());
@@ -81,11 +81,23 @@ async fn play(seed: u64) {
 #[tokio::test]
 async fn what_was_synced_survives_power_cuts_and_no_byte_is_wrong() {
     // Five power cuts each.
-    worlds(400, play).await;
+    worlds(400, |seed| play(seed, Lies::None)).await;
+}
+
+#[tokio::test]
+async fn a_device_that_pretends_to_sync_is_found_out() {
+    // Or else the test above could not fail.
+    for lies in [Lies::Files, Lies::Folders] {
+        let mut found = 0;
+        for seed in 0..200 {
+            found += u32::from(tokio::spawn(play(seed, lies)).await.is_err());
+        }
+        assert!(found > 0, "{lies:?}: no world lost anything");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "minutes; make soak runs it"]
 async fn soak_power_cuts() {
-    worlds(100_000, play).await;
+    worlds(100_000, |seed| play(seed, Lies::None)).await;
 }

@@ -50,10 +50,20 @@ struct State {
     left: Option<u64>,
 }
 
+/// What a device only pretends to bring into safety.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Lies {
+    #[default]
+    None,
+    Files,
+    Folders,
+}
+
 /// See the module.
 #[derive(Default)]
 pub(crate) struct Simulated {
     state: Mutex<State>,
+    lies: Lies,
 }
 
 /// How much a power cut leaves of what was not synced.
@@ -154,6 +164,10 @@ impl State {
 }
 
 impl Simulated {
+    pub(crate) fn new(lies: Lies) -> Self {
+        Self { lies, ..Self::default() }
+    }
+
     /// Every changing call after so many more fails, and changes nothing.
     pub(crate) fn cut_after(&self, calls: u64) {
         self.state.lock().unwrap().left = Some(calls);
@@ -202,7 +216,7 @@ impl Simulated {
             next.rooted.insert(path.clone());
             next.folders.insert(path.clone(), Folder { device: names.clone(), now: names, pending: Vec::new() });
         }
-        Arc::new(Self { state: Mutex::new(next) })
+        Arc::new(Self { state: Mutex::new(next), lies: self.lies })
     }
 }
 
@@ -292,6 +306,9 @@ impl Device for Simulated {
     fn sync(&self, file: &File) -> io::Result<()> {
         let mut state = self.state.lock().unwrap();
         state.powered()?;
+        if self.lies == Lies::Files {
+            return Ok(());
+        }
         let inode = state.inode(file)?;
         let pending = std::mem::take(&mut inode.pending);
         pending.iter().for_each(|change| change.apply(&mut inode.device, || true, 4096));
@@ -301,6 +318,9 @@ impl Device for Simulated {
     fn sync_folder(&self, folder: &Path) -> io::Result<()> {
         let mut state = self.state.lock().unwrap();
         state.powered()?;
+        if self.lies == Lies::Folders {
+            return Ok(());
+        }
         let below: Vec<_> = state.folders.keys().filter(|path| path.parent() == Some(folder)).cloned().collect();
         // Its own name is on the device with that of the folder above it; those at the top always were.
         state.rooted.extend(below);

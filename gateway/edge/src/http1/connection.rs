@@ -17,7 +17,7 @@ use tokio::io::AsyncReadExt;
 use tokio::time::Sleep;
 
 /// Room that each read makes. Few heads are longer.
-const READ: usize = 4 << 10;
+const READ: usize = 2 << 10;
 /// How long a head may take from its first byte to its last: nobody holds a connection by sending a byte a minute.
 const HEAD_PATIENCE: Duration = Duration::from_secs(30);
 /// How long what a client still sends is thrown away before the connection closes: closed at once, the kernel would reset it, and

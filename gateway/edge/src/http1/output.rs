@@ -1,7 +1,7 @@
 //! Answers of HTTP/1 on their way out: head and first bytes together, stretches by the kernel, and no longer than a viewer's patience.
 
 use super::head;
-use crate::downstream::Downstream;
+use crate::downstream::{Downstream, Went};
 use crate::edge::Limits;
 use crate::serve::Cut;
 use bytes::Bytes;
@@ -18,12 +18,20 @@ use tokio::io::AsyncWriteExt;
 /// Least time for a piece, however few bytes it has.
 const LEAST_PATIENCE: Duration = Duration::from_secs(1);
 
+/// What TCP sends in one go where segments are put together by the network card, and on loopback. Where it is paced, each turn of a
+/// request is one: of more the first one would leave at once, and each other wait for a timer, which costs more than its bytes do;
+/// handed over after others' turns, its time has come.
+const SEGMENT: u64 = 65_483;
+const PAGE: u64 = 4096;
+
 /// Where answers go.
 pub(super) struct Output {
     stream: Stream,
     secure: bool,
     /// The stream is a plain socket, which the kernel can send files to.
     has_socket: bool,
+    /// TCP sends by the clock. Asked when it first matters.
+    is_paced: Option<bool>,
     /// An answer's head that waits for its first bytes.
     head: Vec<u8>,
     version: Version,
@@ -41,6 +49,7 @@ impl Output {
             secure: stream.get_ssl_digest().is_some(),
             has_socket: stream.as_any().is::<SocketStream>(),
             stream,
+            is_paced: None,
             head: Vec::new(),
             version: Version::HTTP_11,
             closes: false,
@@ -107,6 +116,22 @@ impl Output {
         written.map_err(|_| Cut::ClientGone)
     }
 
+    /// Waits until the socket has taken what TLS holds back, if it does.
+    async fn flush(&mut self) -> Result<(), Cut> {
+        let patience = self.patience(0);
+        let flushed = {
+            let mut flushing = std::pin::pin!(self.stream.flush());
+            match futures_util::poll!(flushing.as_mut()) {
+                Poll::Ready(flushed) => flushed,
+                Poll::Pending => {
+                    self.ahead = 0;
+                    pingora_timeout::timeout(patience, flushing).await.map_err(|_| Cut::ClientStalled)?
+                }
+            }
+        };
+        flushed.map_err(|_| Cut::ClientGone)
+    }
+
     /// How long a client may take for this many bytes and those before them.
     fn patience(&self, bytes: u64) -> Duration {
         match self.min_send_rate {
@@ -116,17 +141,6 @@ impl Output {
             }
             _ => self.write_timeout,
         }
-    }
-
-    /// Hands what is left of the head to the socket, to go out with what follows. Never waits; what the socket doesn't take, stays.
-    fn head_ahead(&mut self) -> Result<(), Cut> {
-        let Some(socket) = self.stream.as_any().downcast_ref::<SocketStream>() else { return Ok(()) };
-        match zero_copy::send_more(socket, &self.head) {
-            Ok(sent) => drop(self.head.drain(..sent)),
-            Err(error) if would_block(&error) => {}
-            Err(_) => return Err(Cut::ClientGone),
-        }
-        Ok(())
     }
 }
 
@@ -138,45 +152,47 @@ impl Downstream for Output {
     }
 
     async fn bytes(&mut self, bytes: Bytes) -> Result<(), Cut> {
-        self.write(&bytes).await
+        self.write(&bytes).await?;
+        drop(bytes);
+        // What TLS holds back is waited for here: with the next piece in hand, a slow viewer would cost the memory of both.
+        if self.secure { self.flush().await } else { Ok(()) }
     }
 
-    async fn stretch(&mut self, stretch: &Stretch, most: u64) -> Result<u64, Cut> {
+    fn turn(&mut self) -> u64 {
+        let Some(socket) = self.stream.as_any().downcast_ref::<SocketStream>() else { return u64::MAX };
+        if *self.is_paced.get_or_insert_with(|| zero_copy::is_paced(socket)) { SEGMENT } else { u64::MAX }
+    }
+
+    async fn stretch(&mut self, stretch: &Stretch, most: u64) -> Result<Went, Cut> {
         if !self.head.is_empty() {
-            self.head_ahead()?;
-            if !self.head.is_empty() {
-                self.write(&[]).await?;
-            }
+            self.write(&[]).await?;
         }
-        let Some(socket) = self.stream.as_any().downcast_ref::<SocketStream>() else { return Ok(0) };
-        let (mut at, end) = (stretch.at(), stretch.at() + most.min(stretch.len()));
-        while at < end {
-            let length = usize::try_from(end - at).unwrap_or(usize::MAX);
-            match zero_copy::send_file(socket, stretch.file(), at, length) {
-                Ok(sent) => at += sent as u64,
-                Err(error) if would_block(&error) => break,
-                // A shortened file is told apart from a client that left by whoever reads on.
-                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => break,
-                Err(_) => return Err(Cut::ClientGone),
-            }
-        }
-        let sent = at - stretch.at();
+        let Some(socket) = self.stream.as_any().downcast_ref::<SocketStream>() else { return Ok(Went::Full(0)) };
+        let most = if most < stretch.len() { to_page_end(stretch.at(), most) } else { stretch.len() };
+        let length = usize::try_from(most).unwrap_or(usize::MAX);
+        let sent = match zero_copy::send_file(socket, stretch.file(), stretch.at(), length) {
+            Ok(sent) => sent as u64,
+            // A shortened file is told apart from a client that left by whoever reads on.
+            Err(error) if would_block(&error) || error.kind() == io::ErrorKind::UnexpectedEof => 0,
+            Err(_) => return Err(Cut::ClientGone),
+        };
         self.ahead = self.ahead.saturating_add(sent);
-        Ok(sent)
+        // Asked for the rest, the kernel would say that there is no room.
+        Ok(if sent < most { Went::Full(sent) } else { Went::On(sent) })
     }
 
     async fn end(&mut self) -> Result<(), Cut> {
         if !self.head.is_empty() {
             self.write(&[]).await?;
         }
-        if self.secure {
-            // TLS may hold back what the socket did not take.
-            let patience = self.patience(0);
-            let flushed = pingora_timeout::timeout(patience, self.stream.flush()).await;
-            flushed.map_err(|_| Cut::ClientStalled)?.map_err(|_| Cut::ClientGone)?;
-        }
-        Ok(())
+        if self.secure { self.flush().await } else { Ok(()) }
     }
+}
+
+/// The most of these bytes that end with a page, if any do: a segment has 17 places for pages (`MAX_SKB_FRAGS`), and parts of pages take
+/// places, too.
+fn to_page_end(at: u64, length: u64) -> u64 {
+    ((at + length) / PAGE * PAGE).checked_sub(at).filter(|length| *length > 0).unwrap_or(length)
 }
 
 /// Writes both, in as few calls as it takes.
@@ -194,4 +210,23 @@ async fn write_both(stream: &mut Stream, first: &[u8], second: &[u8]) -> io::Res
 
 fn would_block(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::to_page_end;
+
+    #[test]
+    fn parts_of_stretches_end_with_pages() {
+        for (at, length, end) in [
+            (0, 65_483, 61_440),
+            (1, 65_483, 61_439),
+            (4095, 65_483, 65_537 - 4096),
+            (4096, 8192, 8192),
+            (5, 4090, 4090),
+            (5, 4091, 4091),
+        ] {
+            assert_eq!(to_page_end(at, length), end, "{at} {length}");
+        }
+    }
 }

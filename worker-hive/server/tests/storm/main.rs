@@ -287,13 +287,9 @@ async fn recover(seed: u64, plan: &Plan, rig: &Rig) {
 fn judge(seed: u64, plan: &Plan, seen: &Conduct, margin: Duration) {
     let account = plan.accounts.iter().find(|account| account.name == seen.account).unwrap();
     let cap = if account.premium { plan.streams_premium } else { plan.streams_standard };
-    // The simulator counts a call on a connection that was cut until it notices; the hive, which knows at once, gives the place on.
-    let cap = cap + usize::from(!seen.cuts.is_empty());
     assert!(seen.documents <= cap, "seed {seed}: {} streams at once, {cap} allowed: {seen:?}", seen.documents);
     for (dc, most) in &seen.parts {
-        // So with the calls themselves.
-        let connections = CONNECTIONS + usize::from(seen.cuts.contains_key(dc));
-        assert!(*most <= connections * PER_CONNECTION, "seed {seed}: {most} chunks at once from {dc}: {seen:?}");
+        assert!(*most <= CONNECTIONS * PER_CONNECTION, "seed {seed}: {most} chunks at once from {dc}: {seen:?}");
     }
     // A connection that is lost meanwhile is made again, and says who it is: that asks nothing of the account.
     let asked = seen.during_waits.iter().filter(|(method, _)| *method != "help.getConfig");

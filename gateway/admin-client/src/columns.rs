@@ -1,7 +1,8 @@
-//! Aligned columns.
+//! Answers in aligned columns.
 
 /// Rows under each other, two blanks between columns, none at the end of a line.
-pub(crate) fn align(rows: &[Vec<String>]) -> String {
+#[must_use]
+pub fn align(rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or_default();
     let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
     let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or_default()).collect();
