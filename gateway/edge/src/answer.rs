@@ -105,18 +105,8 @@ fn body_headers(headers: &mut HeaderMap, labels: &Labels, content_type: HeaderVa
 mod tests {
     use super::head;
     use crate::labels::Labels;
-    use slice::{Answer, ByteRange, ETag, MediaMeta};
-
-    fn meta() -> MediaMeta {
-        MediaMeta {
-            etag: ETag::new("v1"),
-            size: 10,
-            content_type: "video/mp4".into(),
-            last_modified: Some(0),
-            file_name: Some("Ö 1.mp4".into()),
-            spans: None,
-        }
-    }
+    use crate::labels::tests::meta;
+    use slice::{Answer, ByteRange};
 
     #[test]
     fn heads_follow_the_answer() {

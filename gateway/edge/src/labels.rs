@@ -101,12 +101,13 @@ fn plays_inline(content_type: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::{Labelled, Labels, plays_inline};
     use slice::{ETag, MediaMeta};
     use std::sync::Arc;
 
-    fn meta() -> MediaMeta {
+    /// A film whose name needs both spellings.
+    pub(crate) fn meta() -> MediaMeta {
         MediaMeta {
             etag: ETag::new("v1"),
             size: 10,

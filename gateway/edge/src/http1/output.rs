@@ -182,10 +182,8 @@ impl Downstream for Output {
     }
 
     async fn end(&mut self) -> Result<(), Cut> {
-        if !self.head.is_empty() {
-            self.write(&[]).await?;
-        }
-        if self.secure { self.flush().await } else { Ok(()) }
+        // Bytes were flushed as they were written.
+        if self.head.is_empty() { Ok(()) } else { self.bytes(Bytes::new()).await }
     }
 }
 
