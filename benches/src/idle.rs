@@ -35,8 +35,8 @@ const GOAL: f64 = 25.0 * KIB;
 
 /// A process's memory, in bytes: all that is resident, and what of it is no page of a file.
 #[derive(Clone, Copy, Default)]
-struct Memory {
-    resident: f64,
+pub(crate) struct Memory {
+    pub(crate) resident: f64,
     anonymous: f64,
 }
 
@@ -87,7 +87,7 @@ pub(crate) async fn run(seed: u64) -> Result<(), Failure> {
 }
 
 /// Lets this process, and those that it starts, open so many files.
-fn raise(files: u64) -> Result<(), rustix::io::Errno> {
+pub(crate) fn raise(files: u64) -> Result<(), rustix::io::Errno> {
     let now = getrlimit(Resource::Nofile);
     let enough = |limit: Option<u64>| limit.is_none_or(|limit| limit >= files);
     if enough(now.current) && enough(now.maximum) {
@@ -145,7 +145,7 @@ async fn hold(
     Ok(Row { scheme, edge: edge.name, before, half, after, sockets, cpu })
 }
 
-fn memory(edge: &Edge) -> Result<Memory, Failure> {
+pub(crate) fn memory(edge: &Edge) -> Result<Memory, Failure> {
     let mut memory = Memory::default();
     for pid in &edge.pids {
         let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;

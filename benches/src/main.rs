@@ -10,6 +10,7 @@ mod clients;
 mod crowd;
 mod download;
 mod hits;
+mod hostile;
 mod idle;
 mod load;
 mod measure;
@@ -29,8 +30,8 @@ use hits::Scheme;
 use std::process::{Command, ExitCode};
 use tokio::signal::unix::{SignalKind, signal};
 
-const TABLES: [&str; 11] =
-    ["seek", "speed", "download", "hits", "tls", "misses", "mix", "crowd", "idle", "million", "plugins"];
+const TABLES: [&str; 12] =
+    ["seek", "speed", "download", "hits", "tls", "misses", "mix", "crowd", "idle", "hostile", "million", "plugins"];
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -87,6 +88,7 @@ async fn run(name: &str, seed: u64) -> Result<(), Failure> {
         "mix" => misses::mix(seed).await,
         "crowd" => crowd::run(seed).await,
         "idle" => idle::run(seed).await,
+        "hostile" => hostile::run(seed).await,
         "million" => million::run().await,
         "tls" => hits::run(seed, Scheme::Tls).await,
         _ => hits::run(seed, Scheme::Plain).await,

@@ -55,6 +55,8 @@ impl Rig {
             .gateway("log.access", &format!("{{ file = {log:?} }}"))
             .gateway("hive.token", &format!("{TOKEN:?}"))
             .gateway("cache.metadata_ttl", "\"1h\"")
+            // All viewers come from a few addresses here.
+            .gateway("connections.max_per_address", "0")
             .hive("token", &format!("{TOKEN:?}"))
             .hive("cache.location_ttl", "\"1h\"");
         let stack = Stack::start(settings).await?;

@@ -31,12 +31,22 @@ impl Certificate {
 
     /// A client that speaks HTTP/1.1 without asking for it, as wrk does, and never resumes a session.
     pub(crate) fn connector(&self) -> Result<TlsConnector, Failure> {
+        self.connector_for(None)
+    }
+
+    /// A client that asks for this protocol.
+    pub(crate) fn connector_of(&self, protocol: &[u8]) -> Result<TlsConnector, Failure> {
+        self.connector_for(Some(protocol))
+    }
+
+    fn connector_for(&self, protocol: Option<&[u8]>) -> Result<TlsConnector, Failure> {
         let mut roots = RootCertStore::empty();
         roots.add(self.der.clone())?;
         let builder = ClientConfig::builder_with_provider(Arc::new(default_provider()));
         let mut config =
             builder.with_safe_default_protocol_versions()?.with_root_certificates(roots).with_no_client_auth();
         config.resumption = tokio_rustls::rustls::client::Resumption::disabled();
+        config.alpn_protocols.extend(protocol.map(<[u8]>::to_vec));
         Ok(TlsConnector::from(Arc::new(config)))
     }
 }

@@ -86,7 +86,7 @@ impl<'a> Writer<'a> {
         let mut nested = Vec::new();
         for (name, key) in properties(schema).into_iter().flatten() {
             let default = key.get("default").or_else(|| defaults.and_then(|all| all.get(name)));
-            match layout(self.keys, key, required(name)) {
+            match layout(self.keys, key, required(name) || key.get("x-shown").is_some()) {
                 Layout::Line => self.line(name, key, default),
                 Layout::Table(table) => nested.push((format!("[{}]", join(path, name)), name, key, table, default)),
                 Layout::Entries(table) => nested.push((format!("[[{}]]", join(path, name)), name, key, table, None)),

@@ -1,11 +1,20 @@
 //! The sections of the gateway's settings. The doc comments are the text of `gateway.example.toml`.
 
 use crate::address::{ListenAddress, PeerAddress};
+pub use crate::admin::{Admin, AdminRole, AdminToken, TenantStore};
+pub use crate::certificates::{
+    Acme, AcmeChallenge, CertificateStore, Certificates, ExternalAccount, Proxies, TrustedProxy,
+};
+pub use crate::connections::Connections;
+pub use crate::daily::DailyReport;
 pub use crate::peers::{PeerMember, Peers};
-pub use crate::plugins::{FailPolicy, Hook, Isolation, Plugin, PluginLimits, Plugins, Redis, TrustedKey};
+pub use crate::plugins::{FailPolicy, Hook, Isolation, Plugin, PluginLimits, Plugins, TrustedKey};
+pub use crate::rates::{RateLimit, Rates, RouteRates};
+pub use crate::redis_section::{Redis, RedisCluster, RedisSentinel};
 use crate::secret::Secret;
 pub use crate::tenant::{
-    Branding, Domain, Link, LinkSecret, Scheme, Status, Tenant, TenantLimits, ViewerAlgorithm, ViewerKey, ViewerTokens,
+    Branding, Domain, Identity, IdentityAlgorithm, IdentityKey, KeySet, Link, LinkSecret, OtherScheme, SameSite,
+    Scheme, Sign, Status, Tenant, TenantLimits, ViewerAlgorithm, ViewerKey, ViewerTokens, WhenSpent,
 };
 use crate::units::{ByteSize, TimeSpan};
 use schemars::JsonSchema;
@@ -22,14 +31,21 @@ use std::path::PathBuf;
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GatewaySettings {
-    /// Where viewers connect: addresses of the form 127.0.0.1:8080, 0.0.0.0:443 or unix:/path, each with TLS if it has
-    /// a certificate, as in { address = "0.0.0.0:443", tls = { certificate = "/path.pem", key = "/path.key" } }.
+    /// Where viewers connect: addresses of the form 127.0.0.1:8080, 0.0.0.0:443 or unix:/path, each with TLS if it says so, as in
+    /// { address = "0.0.0.0:443", tls = { certificate = "/path.pem", key = "/path.key" } }, or tls = {} where "certificates" has them
+    /// all. { address = "0.0.0.0:80", https_port = 443 } sends viewers there.
     #[serde(default = "default_listen")]
     pub listen: Vec<Listener>,
+    /// Certificates by the name that a client asks for: from files, and from an ACME server.
+    #[serde(default)]
+    pub certificates: Certificates,
+    /// Proxies in front that are believed when they say where a viewer connects from.
+    #[serde(default)]
+    pub proxies: Proxies,
     /// Threads that serve viewers. If unset, one for each core.
     #[schemars(extend("example" = 4))]
     pub threads: Option<NonZeroUsize>,
-    /// The operator's listener: /metrics and /healthz. Never expose it to viewers.
+    /// The operator's listener: metrics, health, and the API that "gateway admin" speaks. Never expose it to viewers.
     #[serde(default)]
     pub admin: Admin,
     /// The worker hive, from which the gateway gets what its cache lacks.
@@ -45,28 +61,45 @@ pub struct GatewaySettings {
     /// What one viewer may ask for, and how long it may take.
     #[serde(default)]
     pub limits: Limits,
+    /// Viewers' connections: how many there may be, and how long one may take to say what it wants.
+    #[serde(default)]
+    pub connections: Connections,
     /// Logs. Results of commands go to standard output, the program's own log to standard error.
     #[serde(default)]
     pub log: Log,
+    /// What is told of each day (of UTC): bandwidth, viewers, hit ratio, dead links, storage. "gateway report" shows it.
+    #[serde(default)]
+    pub report: DailyReport,
     /// What all plugins share. Each plugin has a table of its own, "plugin" below.
     #[serde(default)]
     pub plugins: Plugins,
-    /// Where plugins keep what they remember, and by which gateways tell each other of purges and takedowns. Without it, plugins remember
-    /// in the gateway's memory, and each gateway is told by itself. Shared by all gateways that name it.
+    /// How often who may ask, for tenants that don't say otherwise. Changed on SIGHUP, together with tenants. With a redis section rates hold
+    /// over all gateways together, without one for each.
+    #[serde(default)]
+    pub rates: Rates,
+    /// Where plugins keep what they remember, by which gateways tell each other of purges and takedowns, and where they count rates, streams
+    /// and months together. Without it, plugins remember in the gateway's memory, and each gateway is told and counts by itself. Shared by
+    /// all gateways that name it. One of url, cluster and sentinel says where it is.
     pub redis: Option<Redis>,
     /// A plugin: a WebAssembly component that decides about requests. What is left out is as its own plugin.toml says. Changed on
     /// SIGHUP, together with tenants, while the gateway runs.
     #[serde(default)]
     pub plugin: Vec<Plugin>,
-    /// Whose links are served: one such table for each customer, at least one. The host of a request picks the tenant.
+    /// Tenants that the admin API makes and changes.
+    #[serde(default)]
+    pub tenants: TenantStore,
+    /// Whose links are served: one such table for each customer, at least one, unless tenants.folder is set. The host of a request picks
+    /// the tenant.
+    #[serde(default)]
+    #[schemars(extend("x-shown" = true))]
     pub tenant: Vec<Tenant>,
 }
 
 fn default_listen() -> Vec<Listener> {
-    vec![Listener { address: ListenAddress::Tcp(loopback(8080)), tls: None, h2c: false }]
+    vec![Listener::plain(ListenAddress::Tcp(loopback(8080)))]
 }
 
-fn loopback(port: u16) -> SocketAddr {
+pub(crate) fn loopback(port: u16) -> SocketAddr {
     SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, port))
 }
 
@@ -76,13 +109,40 @@ fn loopback(port: u16) -> SocketAddr {
 pub struct Listener {
     /// IP address and port, or unix:/path.
     pub address: ListenAddress,
-    /// Certificate and key; without them, plain HTTP.
+    /// TLS; without it, plain HTTP.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub tls: Option<Tls>,
-    /// Without TLS: speak HTTP/2 too, to clients that know beforehand (h2c). For a proxy in front only: who connects and
-    /// sends less than 24 bytes is waited for without end.
+    pub tls: Option<ListenerTls>,
+    /// Without TLS: speak HTTP/2 too, to clients that know beforehand (h2c), as a proxy in front is.
     #[serde(default)]
     pub h2c: bool,
+    /// Without TLS: send viewers to HTTPS on this port. Challenges of certificates are answered all the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub https_port: Option<u16>,
+    /// Each connection begins with a line of the PROXY protocol (1 or 2), which says where it really comes from. Only those of
+    /// proxies.trusted are taken.
+    #[serde(default)]
+    pub proxy_protocol: bool,
+}
+
+impl Listener {
+    /// Plain HTTP/1 on this address.
+    #[must_use]
+    pub fn plain(address: ListenAddress) -> Self {
+        Self { address, tls: None, h2c: false, https_port: None, proxy_protocol: false }
+    }
+}
+
+/// TLS on an address.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ListenerTls {
+    /// PEM file with a certificate and its chain. Of several addresses' the first one's is shown to clients that name no host, or one
+    /// that there is no certificate for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<PathBuf>,
+    /// PEM file with the private key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<PathBuf>,
 }
 
 /// Files of a TLS certificate.
@@ -93,24 +153,6 @@ pub struct Tls {
     pub certificate: PathBuf,
     /// PEM file with the private key.
     pub key: PathBuf,
-}
-
-/// The operator's listener.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct Admin {
-    /// IP address and port.
-    #[schemars(with = "String")]
-    pub address: SocketAddr,
-    /// Token for what changes the gateway (/plugins/...): visible ASCII without spaces. If unset, that is refused.
-    #[schemars(extend("example" = { "file": "/etc/streamvault/admin.token" }))]
-    pub token: Option<Secret>,
-}
-
-impl Default for Admin {
-    fn default() -> Self {
-        Self { address: loopback(9090), token: None }
-    }
 }
 
 /// How to reach the worker hive.
@@ -277,6 +319,11 @@ pub struct Limits {
     /// write_timeout, which counts if this is unset.
     #[schemars(extend("example" = "4KiB"))]
     pub min_send_rate: Option<ByteSize>,
+    /// How long running transfers may go on after SIGTERM. The gateway ends as soon as none is left, and cuts what outlasts this.
+    pub drain: TimeSpan,
+    /// How long the process that was replaced by an upgrade (SIGQUIT) may go on to serve the connections it has. It ends as soon as none is
+    /// left. As long as the longest film, or who watches it meets a cut.
+    pub upgrade_drain: TimeSpan,
 }
 
 impl Default for Limits {
@@ -286,6 +333,8 @@ impl Default for Limits {
             write_timeout: TimeSpan::seconds(60),
             keepalive: TimeSpan::seconds(75),
             min_send_rate: None,
+            drain: TimeSpan::seconds(30),
+            upgrade_drain: TimeSpan::seconds(4 * 3600),
         }
     }
 }

@@ -1,8 +1,10 @@
 //! Bounds of the gateway's settings.
 
 use crate::address::ListenAddress;
-use crate::gateway::{AccessLog, Cache, GatewaySettings, HiveLink, Limits};
+use crate::gateway::{AccessLog, Cache, GatewaySettings, HiveLink, Limits, Redis};
+use crate::identity_rules::warn_of_memory;
 use crate::load::Rules;
+use crate::redis_section::check_redis;
 use crate::report::Report;
 use crate::secret::Secret;
 use crate::tenant_rules::{NAME, check_tenants, is_name};
@@ -26,30 +28,35 @@ const DAY: Duration = Duration::from_secs(86_400);
 impl Rules for GatewaySettings {
     fn check(&self, report: &mut Report<'_>) {
         self.check_listeners(report);
+        self.check_certificates(report);
         let threads = self.threads.is_none_or(|threads| threads.get() <= MOST_THREADS);
         report.require(threads, "threads", "must be at most 1024");
         check_hive(&self.hive, report);
         self.check_peers(report);
         check_cache(&self.cache, report);
         check_limits(&self.limits, report);
+        self.connections.check(report);
         if let Some(path) = &self.takedown.file {
             report.require_absolute(path, "takedown.file");
         }
         if let AccessLog::File(path) = &self.log.access {
             report.require_absolute(path, "log.access.file");
         }
-        if let Some(token) = &self.admin.token {
-            check_token(token, "admin.token", report);
-        }
+        self.admin.check(report);
+        self.tenants.check(report);
+        self.report.check(report);
         self.check_plugins(report);
-        check_tenants(&self.tenant, report);
+        check_tenants(&self.tenant, self.tenants.folder.is_some(), report);
     }
 
     fn secrets(&self) -> Vec<(String, &Secret)> {
         let mut secrets = vec![("hive.token".to_owned(), &self.hive.token)];
-        secrets.extend(self.admin.token.iter().map(|token| ("admin.token".to_owned(), token)));
+        let external = self.certificates.acme.iter().filter_map(|acme| acme.external_account.as_ref());
+        secrets.extend(external.map(|account| ("certificates.acme.external_account.key".to_owned(), &account.key)));
+        secrets.extend(self.admin.secrets());
+        secrets.extend(self.tenants.key.iter().map(|key| ("tenants.key".to_owned(), key)));
         secrets.extend(self.peers.iter().map(|peers| ("peers.token".to_owned(), &peers.token)));
-        secrets.extend(self.redis.iter().map(|redis| ("redis.url".to_owned(), &redis.url)));
+        secrets.extend(self.redis.iter().flat_map(Redis::secrets));
         for (tenant, settings) in self.tenant.iter().enumerate() {
             for (index, entry) in settings.link.secrets.iter().enumerate() {
                 secrets.push((format!("tenant[{tenant}].link.secrets[{index}].secret"), &entry.secret));
@@ -72,10 +79,7 @@ impl GatewaySettings {
             report.require(any_port || !earlier, &format!("{key}.address"), "is listened on already");
             let admin = listener.address == ListenAddress::Tcp(self.admin.address);
             report.require(any_port || !admin, &format!("{key}.address"), "is the address of admin");
-            if let Some(tls) = &listener.tls {
-                report.require_absolute(&tls.certificate, &format!("{key}.tls.certificate"));
-                report.require_absolute(&tls.key, &format!("{key}.tls.key"));
-            }
+            self.check_tls(listener, &key, report);
         }
     }
 }
@@ -118,12 +122,9 @@ impl GatewaySettings {
             let earlier = self.hive.addresses.iter().take(index).any(|other| other == address);
             report.require(!earlier, &format!("hive.addresses[{index}]"), "is there already");
         }
-        if let Some(redis) = &self.redis {
-            report.require_positive(redis.timeout, "redis.timeout");
-            let url = ["redis://", "redis+unix://", "unix://"];
-            let known = url.iter().any(|scheme| redis.url.expose().starts_with(scheme));
-            report.require(known, "redis.url", "must begin with redis:// or redis+unix://");
-            report.require(is_name(&redis.prefix), "redis.prefix", NAME);
+        match &self.redis {
+            Some(redis) => check_redis(redis, report),
+            None => warn_of_memory(&self.tenant, report),
         }
         for (index, plugin) in self.plugin.iter().enumerate() {
             let key = format!("plugin[{index}]");
@@ -195,4 +196,8 @@ fn check_limits(limits: &Limits, report: &mut Report<'_>) {
     report.require_positive(limits.keepalive, "limits.keepalive");
     let rate = limits.min_send_rate.is_none_or(|rate| rate.bytes() > 0);
     report.require(rate, "limits.min_send_rate", "must be more than 0B; leave it out for no bound");
+    for (key, limit) in [("limits.drain", limits.drain), ("limits.upgrade_drain", limits.upgrade_drain)] {
+        let is_limit = (Duration::from_secs(1)..=DAY).contains(&limit.get());
+        report.require(is_limit, key, "must be from 1s to 1d");
+    }
 }

@@ -8,16 +8,26 @@
 //! names file, line and key; a secret is in memory only, wiped on drop, and no output of this crate contains one.
 
 mod address;
+mod admin;
+mod certificate_rules;
+mod certificates;
+mod connections;
+mod daily;
 mod document;
 mod domain;
 mod error;
 mod example;
+mod flat;
 pub mod gateway;
 mod gateway_rules;
 mod hive_rules;
+mod identity;
+mod identity_rules;
 mod load;
 mod peers;
 mod plugins;
+mod rates;
+mod redis_section;
 mod report;
 mod schema;
 mod secret;
@@ -30,8 +40,10 @@ pub mod worker_hive;
 pub use address::{ListenAddress, PeerAddress};
 pub use error::{ConfigError, Problem, Warning};
 pub use example::example;
+pub use flat::{Difference, Flat};
 pub use gateway::GatewaySettings;
 pub use load::{Loaded, Settings, load, parse};
 pub use secret::{Secret, SecretError};
+pub use tenant_rules::tenant_problems;
 pub use units::{ByteSize, TimeSpan};
 pub use worker_hive::HiveSettings;

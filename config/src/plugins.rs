@@ -1,6 +1,5 @@
 //! The sections of the gateway's settings that are about plugins and what they share.
 
-use crate::secret::Secret;
 use crate::units::{ByteSize, TimeSpan};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -161,29 +160,4 @@ pub struct PluginLimits {
     /// Longest playlist that it is asked about.
     #[schemars(extend("example" = "256KiB"))]
     pub playlist: Option<ByteSize>,
-}
-
-/// A Redis, Valkey or compatible server.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Redis {
-    /// redis://host:port/db, redis://user:password@host:port/db or redis+unix:///path. A secret, since it may hold a password.
-    #[schemars(extend("example" = { "file": "/etc/streamvault/redis.url" }))]
-    pub url: Secret,
-    /// First part of every key.
-    #[serde(default = "Redis::default_prefix")]
-    pub prefix: String,
-    /// How long one operation may take.
-    #[serde(default = "Redis::default_timeout")]
-    pub timeout: TimeSpan,
-}
-
-impl Redis {
-    fn default_prefix() -> String {
-        "sv".to_owned()
-    }
-
-    fn default_timeout() -> TimeSpan {
-        TimeSpan::millis(100)
-    }
 }

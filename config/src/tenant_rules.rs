@@ -1,8 +1,11 @@
 //! Bounds of the tenants' settings.
 
+use crate::document::Document;
 use crate::gateway::{Branding, Link, Tenant, TenantLimits, ViewerAlgorithm, ViewerTokens};
+use crate::identity_rules::check_identity;
 use crate::report::Report;
 use std::collections::BTreeMap;
+use std::path::Path;
 
 /// What a name must be.
 pub(crate) const NAME: &str = "must be 1 to 64 of a-z, 0-9, \"-\" and \"_\"";
@@ -14,8 +17,9 @@ pub(crate) fn is_name(name: &str) -> bool {
         && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'_'))
 }
 
-pub(crate) fn check_tenants(tenants: &[Tenant], report: &mut Report<'_>) {
-    report.require(!tenants.is_empty(), "tenant", "needs at least one [[tenant]]");
+/// `more`: there may be others that are not among these.
+pub(crate) fn check_tenants(tenants: &[Tenant], more: bool, report: &mut Report<'_>) {
+    report.require(more || !tenants.is_empty(), "tenant", "needs at least one [[tenant]]");
     let mut ids = BTreeMap::new();
     let mut domains = BTreeMap::new();
     for (index, tenant) in tenants.iter().enumerate() {
@@ -31,7 +35,7 @@ pub(crate) fn check_tenants(tenants: &[Tenant], report: &mut Report<'_>) {
                 report.problem(&format!("{key}.domains[{position}]"), message);
             }
         }
-        let channels = tenant.channels.is_some() || tenants.len() == 1;
+        let channels = tenant.channels.is_some() || (tenants.len() == 1 && !more);
         report.require(
             channels,
             &format!("{key}.channels"),
@@ -45,7 +49,19 @@ pub(crate) fn check_tenants(tenants: &[Tenant], report: &mut Report<'_>) {
         if let Some(viewer) = &tenant.viewer {
             check_viewer(viewer, &format!("{key}.viewer"), report);
         }
+        check_identity(tenant, &key, report);
     }
+}
+
+/// What is wrong with a tenant that stands in no settings file: keys and messages.
+#[must_use]
+pub fn tenant_problems(tenant: &Tenant) -> Vec<(String, String)> {
+    let Ok(nowhere) = Document::parse("", Path::new("")) else { return Vec::new() };
+    let mut report = Report::new(&nowhere);
+    check_tenants(std::slice::from_ref(tenant), true, &mut report);
+    let (problems, _) = report.into_parts();
+    let key = |key: String| key.strip_prefix("tenant[0].").map_or(key.clone(), str::to_owned);
+    problems.into_iter().map(|problem| (key(problem.key), problem.message)).collect()
 }
 
 fn check_link(link: &Link, key: &str, report: &mut Report<'_>) {
@@ -66,6 +82,10 @@ fn check_link(link: &Link, key: &str, report: &mut Report<'_>) {
             && parameter.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
         report.require(plain, &format!("{key}.{name}"), "must be letters, digits, \"-\" and \"_\"");
     }
+    for (name, parameter) in [("id_parameter", &link.id_parameter), ("prefix_parameter", &link.prefix_parameter)] {
+        let plain = parameter.as_ref().is_none_or(|parameter| is_parameter(parameter));
+        report.require(plain, &format!("{key}.{name}"), "must be 1 to 32 letters, digits, \"-\" and \"_\"");
+    }
     let distinct = !link.token_parameter.eq_ignore_ascii_case(&link.expires_parameter);
     report.require(distinct, &format!("{key}.expires_parameter"), "must differ from token_parameter");
     report.require(!link.secrets.is_empty(), &format!("{key}.secrets"), "needs at least one secret");
@@ -75,6 +95,14 @@ fn check_link(link: &Link, key: &str, report: &mut Report<'_>) {
         let earlier = link.secrets.iter().take(index).any(|other| other.id == entry.id);
         report.require(!earlier, &id, "is the id of another secret already");
     }
+}
+
+fn is_url(url: &str) -> bool {
+    url.len() <= 2000 && url.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+fn is_parameter(name: &str) -> bool {
+    (1..=32).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
 }
 
 fn check_branding(branding: &Branding, key: &str, report: &mut Report<'_>) {
@@ -91,11 +119,10 @@ fn check_branding(branding: &Branding, key: &str, report: &mut Report<'_>) {
         &format!("{key}.message"),
         "must be up to 500 characters without line breaks",
     );
-    let url = branding.support_url.as_ref().is_none_or(|url| {
-        (url.starts_with("https://") || url.starts_with("http://"))
-            && url.len() <= 2000
-            && url.bytes().all(|byte| byte.is_ascii_graphic())
-    });
+    let url = branding
+        .support_url
+        .as_ref()
+        .is_none_or(|url| (url.starts_with("https://") || url.starts_with("http://")) && is_url(url));
     report.require(url, &format!("{key}.support_url"), "must be an http(s) address");
 }
 
@@ -112,6 +139,9 @@ fn check_limits(limits: &TenantLimits, key: &str, report: &mut Report<'_>) {
     for (name, rate) in rates {
         report.require(rate.is_none_or(|rate| rate.bytes() >= 1024), &format!("{key}.{name}"), "must be at least 1KiB");
     }
+    // Sums go through Redis, whose scripts have whole numbers up to 2^53.
+    let month = limits.bytes_per_month.is_none_or(|bytes| (1 << 20..=1 << 52).contains(&bytes.bytes()));
+    report.require(month, &format!("{key}.bytes_per_month"), "must be from 1MiB to 4096TiB");
 }
 
 fn check_viewer(viewer: &ViewerTokens, key: &str, report: &mut Report<'_>) {
@@ -121,7 +151,30 @@ fn check_viewer(viewer: &ViewerTokens, key: &str, report: &mut Report<'_>) {
     report.require(token(&viewer.header), &format!("{key}.header"), "must be letters, digits, \"-\" and \"_\"");
     let cookie = viewer.cookie.as_deref().is_none_or(token);
     report.require(cookie, &format!("{key}.cookie"), "must be letters, digits, \"-\" and \"_\"");
-    report.require(!viewer.keys.is_empty(), &format!("{key}.keys"), "needs at least one key");
+    let some = !viewer.keys.is_empty() || viewer.jwks.is_some();
+    report.require(some, &format!("{key}.keys"), "needs at least one key, or a jwks");
+    if let Some(set) = &viewer.jwks {
+        let place = format!("{key}.jwks");
+        report.require(set.url.is_some() != set.file.is_some(), &place, "needs either url or file");
+        let url = set.url.as_ref().is_none_or(|url| url.starts_with("https://") && is_url(url));
+        report.require(
+            url,
+            &format!("{place}.url"),
+            "must be an https address: who changes keys on their way signs any token",
+        );
+        report.require(
+            viewer.issuer.is_some(),
+            &format!("{key}.issuer"),
+            "is required with jwks: name whose tokens are believed",
+        );
+        for (name, path) in [("file", &set.file), ("ca", &set.ca)] {
+            let absolute = path.as_ref().is_none_or(|path| path.is_absolute());
+            report.require(absolute, &format!("{place}.{name}"), "must be an absolute path");
+        }
+        let minute = std::time::Duration::from_secs(60);
+        report.require(set.refresh.get() >= minute, &format!("{place}.refresh"), "must be at least 1m");
+        report.require(set.stale >= set.refresh, &format!("{place}.stale"), "must be at least refresh");
+    }
     for (index, entry) in viewer.keys.iter().enumerate() {
         let place = format!("{key}.keys[{index}]");
         let id = (1..=64).contains(&entry.id.len()) && entry.id.bytes().all(|byte| byte.is_ascii_graphic());

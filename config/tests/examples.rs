@@ -14,7 +14,7 @@ const SECRET: &str = "not-to-be-printed";
 /// The settings as JSON, parsed from an example whose secrets are put where the test can make them.
 fn settings<T: Settings + Serialize>(text: &str) -> serde_json::Value {
     let folder = tempfile::tempdir().unwrap();
-    for name in ["hive.token", "link.secret", "api.hash", "admin.token"] {
+    for name in ["hive.token", "link.secret", "api.hash", "admin.token", "eab.key"] {
         let mut file = File::create(folder.path().join(name)).unwrap();
         file.set_permissions(fs::Permissions::from_mode(0o600)).unwrap();
         file.write_all(SECRET.as_bytes()).unwrap();
@@ -23,7 +23,11 @@ fn settings<T: Settings + Serialize>(text: &str) -> serde_json::Value {
         ("redis.url", "redis://localhost/"),
         ("peers.token", "not-to-be-printed-either"),
         ("route", "socks5://proxy.example:1080"),
+        ("manager.token", "not-to-be-printed, the manager's"),
+        ("tenants.key", "not-to-be-printed, and 32 bytes long"),
         ("viewer.key", "not-to-be-printed, and 32 bytes long"),
+        ("manager.secret", "not-to-be-printed,and-32-bytes-long"),
+        ("identity.pem", "-----BEGIN PRIVATE KEY-----\nnot-to-be-printed\n-----END PRIVATE KEY-----"),
     ];
     for (name, content) in contents {
         let mut file = File::create(folder.path().join(name)).unwrap();
@@ -101,9 +105,14 @@ fn illustrations() {
         .lines()
         .map(|line| if key(&line) { line[1..].to_owned() } else { line.to_owned() })
         .collect();
-    let all = settings::<GatewaySettings>(&with_sections.join("\n"));
+    // Of two ways to have a key set, and of three to Redis, the first one.
+    let all: Vec<_> = with_sections.into_iter().filter(|line| !line.contains("issuer.jwks.json")).collect();
+    let all = all.join("\n");
+    let other_forms = all.find("[redis.cluster]").zip(all.find("[[plugin]]"));
+    let (from, to) = other_forms.unwrap();
+    let all = settings::<GatewaySettings>(&[&all[..from], &all[to..]].concat());
     assert_eq!(all["plugin"][0]["limits"]["kv_keys"], 10000);
-    assert_eq!(all["tenant"][0]["viewer"]["keys"][0]["algorithm"], "HS256");
+    assert_eq!(all["tenant"][0]["viewer"]["jwks"]["url"], "https://login.example.com/.well-known/jwks.json");
     assert_eq!(all["redis"]["url"], "[secret]");
     assert_eq!(all["peers"]["members"][0]["weight"], 1);
 }

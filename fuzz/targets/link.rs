@@ -6,7 +6,8 @@
 
 use libfuzzer_sys::fuzz_target;
 use link::{
-    LinkKey, LinkRequest, LinkRules, Scheme, SchemeRules, SignError, SignRequest, StreamTarget, Uri, Verdict, Verifier,
+    LinkKey, LinkRequest, LinkRules, PrefixRequest, Scheme, SchemeRules, SignError, SignRequest, StreamTarget, Uri, Verdict,
+    Verifier, in_path,
 };
 use std::sync::LazyLock;
 
@@ -18,6 +19,12 @@ static VERIFIER: LazyLock<Verifier> = LazyLock::new(|| {
     Verifier::new(LinkRules { schemes, ..LinkRules::nginx(keys) }).expect("these rules are good")
 });
 
+/// Its parameter would outrank the others' tokens.
+static PREFIXES: LazyLock<Verifier> = LazyLock::new(|| {
+    let rules = LinkRules::nginx(vec![LinkKey::new("new", "s3cret"), LinkKey::new("old", "0ld")]);
+    Verifier::new(LinkRules { prefix_param: Some("st".to_owned()), ..rules }).expect("these rules are good")
+});
+
 fuzz_target!(|data: &[u8]| {
     let mut lines = data.splitn(3, |byte| *byte == b'\n');
     let first = lines.next().unwrap_or_default();
@@ -27,6 +34,7 @@ fuzz_target!(|data: &[u8]| {
         spellings(first, &uri);
         if let Ok(other) = Uri::parse(second) {
             strangers(&uri, &other);
+            below(&uri, &other);
         }
     }
     if let Some(template) = lines.next().and_then(|line| str::from_utf8(line).ok()) {
@@ -82,6 +90,18 @@ fn strangers(uri: &Uri, other: &Uri) {
         let opens = matches!(check(&VERIFIER, &swapped, 0), Verdict::Valid(_));
         assert_eq!(opens, uri.path() == other.path());
     }
+}
+
+/// A path-prefix token opens what is at or below its path, and nothing else.
+fn below(uri: &Uri, other: &Uri) {
+    let request = PrefixRequest { prefix: uri.path(), expires: EXPIRES, key_id: None, remote_addr: None, id: None };
+    // The root, a path with a slash at its end, and one that is too deep have no tokens.
+    let Ok(token) = PREFIXES.sign_prefix(&request) else { return };
+    let mut target = Uri::parse(in_path(&token, other.path()).as_bytes()).expect("both were paths");
+    PREFIXES.take_token(&mut target);
+    let opens = matches!(check(&PREFIXES, &target, 0), Verdict::Valid(_));
+    let rest = other.path().strip_prefix(uri.path());
+    assert_eq!(opens, rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/")));
 }
 
 /// Rules that are accepted sign links that open.

@@ -1,6 +1,7 @@
 //! One question, one answer.
 
 use clap::Args;
+use config::gateway::AdminRole;
 use config::{ConfigError, GatewaySettings, Secret};
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
 use http::{Method, Request, StatusCode};
@@ -69,13 +70,23 @@ impl AdminClient {
             Some(address) => address.clone(),
             None => reachable(settings.admin.address).to_string(),
         };
-        Ok(Self { address, token: settings.admin.token, patience })
+        // The operator's own, or else the mightiest.
+        let mut tokens: Vec<_> = settings.admin.all_tokens().collect();
+        tokens.sort_by_key(|(_, role, _)| *role == AdminRole::Read);
+        let token = tokens.into_iter().next().map(|(_, _, token)| token.clone());
+        Ok(Self { address, token, patience })
+    }
+
+    /// Host and port of the listener.
+    #[must_use]
+    pub fn address(&self) -> &str {
+        &self.address
     }
 
     /// The body of a good answer. Blocks.
     ///
     /// # Errors
-    /// [`AdminError::Gateway`], with the first line of a refusal; [`AdminError::Runtime`].
+    /// [`AdminError::Gateway`], with what a refusal says; [`AdminError::Runtime`].
     pub fn ask(&self, method: Method, path: &str) -> Result<String, AdminError> {
         self.send(method, path, Bytes::new())
     }
@@ -85,8 +96,16 @@ impl AdminClient {
     /// # Errors
     /// As [`Self::ask`].
     pub fn post(&self, path: &str, body: &impl Serialize) -> Result<String, AdminError> {
+        self.change(Method::POST, path, body)
+    }
+
+    /// As [`Self::ask`], with a body.
+    ///
+    /// # Errors
+    /// As [`Self::ask`].
+    pub fn change(&self, method: Method, path: &str, body: &impl Serialize) -> Result<String, AdminError> {
         let body = serde_json::to_vec(body).map_err(|error| self.error(error))?;
-        self.send(Method::POST, path, body.into())
+        self.send(method, path, body.into())
     }
 
     /// Takes an answer for what it should be.
@@ -120,7 +139,10 @@ impl AdminClient {
         if status.is_success() {
             return Ok(body);
         }
-        let line = body.lines().next().unwrap_or_default();
+        // Problem details, as RFC 9457 has them, or a line of text.
+        let detail = serde_json::from_str::<serde_json::Value>(&body).ok();
+        let detail = detail.as_ref().and_then(|problem| problem.get("detail")?.as_str());
+        let line = detail.or_else(|| body.lines().next()).unwrap_or_default();
         Err(self.error(format!("{status}: {line}")))
     }
 

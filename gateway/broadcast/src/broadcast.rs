@@ -3,8 +3,8 @@
 use crate::log::Cursor;
 use crate::scripts::{MOST, Scripts};
 use parking_lot::Mutex;
-use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, Cmd, FromRedisValue, RedisError, RedisResult, Script, ScriptInvocation};
+use redis::{Cmd, FromRedisValue, RedisError, RedisResult, Script, ScriptInvocation};
+use redis_link::{Connection, Server};
 use std::fmt;
 use std::time::Duration;
 
@@ -36,44 +36,49 @@ pub struct Taken {
 
 /// One gateway's way to all of them.
 pub struct Broadcast {
-    client: Client,
+    server: Server,
     keys: [String; 5],
+    marked: String,
     timeout: Duration,
     scripts: Scripts,
     /// Who this is, for as long as the process lives.
     name: String,
-    link: Mutex<Option<MultiplexedConnection>>,
+    link: Mutex<Option<Connection>>,
     /// Where this gateway is in the log.
     cursor: Mutex<Cursor>,
 }
 
 impl fmt::Debug for Broadcast {
-    /// Not the client: its address may hold a password.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Broadcast").field("keys", &self.keys).field("name", &self.name).finish_non_exhaustive()
     }
 }
 
 impl Broadcast {
-    /// Connects when it is first used, and again whenever it must. Every key starts with `prefix`. `cursor` is where this gateway was when
-    /// it ended last.
+    /// By way of a single Redis, by its address: see [`Self::at`].
     ///
     /// # Errors
     /// [`SetupError`].
     pub fn new(url: &str, prefix: &str, timeout: Duration, cursor: Cursor) -> Result<Self, SetupError> {
-        // The error quotes parts of the address.
-        let client = Client::open(url).map_err(|_| SetupError)?;
+        Server::single(url).map(|server| Self::at(server, prefix, timeout, cursor)).map_err(|_| SetupError)
+    }
+
+    /// Connects when it is first used, and again whenever it must. Every key starts with `prefix`. `cursor` is where this gateway was when
+    /// it ended last.
+    #[must_use]
+    pub fn at(server: Server, prefix: &str, timeout: Duration, cursor: Cursor) -> Self {
         // The braces make the keys one hash slot.
         let keys = ["state", "log", "alive", "seen", "board"].map(|key| format!("{prefix}:{{gateways}}:{key}"));
-        Ok(Self {
-            client,
+        Self {
+            server,
             keys,
+            marked: format!("{prefix}:{{gateways}}:marks"),
             timeout: timeout.max(LEAST_TIMEOUT),
             scripts: Scripts::new(),
             name: tag(),
             link: Mutex::default(),
             cursor: Mutex::new(cursor),
-        })
+        }
     }
 
     /// Publishes a message to all gateways that there are and will be, this one included. Gives its number.
@@ -112,6 +117,11 @@ impl Broadcast {
         Ok(Taken { by, of })
     }
 
+    /// The next question connects anew.
+    pub(crate) fn unlink(&self) {
+        *self.link.lock() = None;
+    }
+
     pub(crate) fn name(&self) -> &str {
         &self.name
     }
@@ -135,6 +145,10 @@ impl Broadcast {
         board
     }
 
+    pub(crate) fn marked(&self) -> &str {
+        &self.marked
+    }
+
     pub(crate) fn scripts(&self) -> &Scripts {
         &self.scripts
     }
@@ -148,11 +162,8 @@ impl Broadcast {
     }
 
     /// A connection of one's own, on which an answer may take `wait` and the timeout.
-    pub(crate) async fn connect(&self, wait: Duration) -> Result<MultiplexedConnection, Away> {
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(self.timeout))
-            .set_response_timeout(Some(self.timeout + wait));
-        self.client.get_multiplexed_async_connection_with_config(&config).await.map_err(|error| away(&error))
+    pub(crate) async fn connect(&self, wait: Duration) -> Result<Connection, Away> {
+        self.server.connect(self.timeout, self.timeout + wait).await.map_err(|error| away(&error))
     }
 
     pub(crate) async fn ask<T: FromRedisValue>(&self, call: &ScriptInvocation<'_>) -> Result<T, Away> {
@@ -164,7 +175,7 @@ impl Broadcast {
     }
 
     /// One question, over the connection that is there or a new one.
-    async fn run<T>(&self, question: impl AsyncFnOnce(MultiplexedConnection) -> RedisResult<T>) -> Result<T, Away> {
+    async fn run<T>(&self, question: impl AsyncFnOnce(Connection) -> RedisResult<T>) -> Result<T, Away> {
         let link = self.link.lock().clone();
         let connection = match link {
             Some(connection) => connection,
@@ -176,7 +187,7 @@ impl Broadcast {
         };
         let answer = question(connection).await;
         answer.map_err(|error| {
-            *self.link.lock() = None;
+            self.unlink();
             away(&error)
         })
     }

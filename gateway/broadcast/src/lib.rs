@@ -16,6 +16,7 @@ mod board;
 mod broadcast;
 mod follow;
 mod log;
+mod marks;
 mod scripts;
 
 pub use board::Posted;

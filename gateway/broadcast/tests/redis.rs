@@ -284,3 +284,16 @@ async fn on_the_board_the_later_record_stands() {
     let many: Vec<Posted> = (0..450).map(|n| Posted { key: format!("k{n}"), ..post(1, false, "x") }).collect();
     assert_eq!(a.way.post(&many).await.unwrap().len(), 451);
 }
+
+#[tokio::test]
+async fn of_too_many_marks_those_that_end_first_go() {
+    let server = Server::start().await;
+    let way = server.gateway("").way.clone();
+    let marks: Vec<(String, i64)> = (1..=1200).map(|n| (format!("m{n}"), 1000 + n)).collect();
+    way.mark(&marks).await.unwrap();
+    way.trim_marks(1100, 2000).await.unwrap();
+    assert_eq!(way.marks(0).await.unwrap().len(), 1100, "the others have ended");
+    way.trim_marks(0, 3).await.unwrap();
+    let left = way.marks(0).await.unwrap();
+    assert_eq!(left, [("m1198".to_owned(), 2198), ("m1199".to_owned(), 2199), ("m1200".to_owned(), 2200)]);
+}

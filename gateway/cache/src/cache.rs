@@ -3,17 +3,16 @@
 use crate::config::CacheConfig;
 use crate::disk::Disk;
 use crate::reader::Reader;
-use crate::shared::{Entry, Shared};
+use crate::shared::Shared;
 use crate::stats::CacheStats;
 use crate::status::{Freshness, OpenError};
 use crate::store::Store;
 use crate::sync;
-use crate::trust::Trust;
 use crate::validate::Found;
-use crate::version::{Seed, Version};
+use crate::version::Version;
 use slice::{ByteRange, MediaId, MediaMeta, OriginError, SliceOrigin};
 use std::sync::Arc;
-use tokio::time::Instant;
+use std::time::Duration;
 
 /// A slice cache in one folder. Clones share it.
 #[derive(Clone)]
@@ -45,31 +44,7 @@ impl Cache {
         let scan = store.scan().map_err(failed)?;
         let folder = config.folder.clone();
         let shared = Shared::new(config, store, origin).map_err(|source| OpenError::Disk { folder, source })?;
-        shared.counters.sidecars_dropped.add(scan.dropped);
-        shared.counters.disk_errors.add(scan.errors);
-        let now = Instant::now();
-        for found in scan.found {
-            let (media, meta) = (found.media, Arc::new(found.meta));
-            let seed = Seed {
-                media,
-                meta: meta.clone(),
-                geometry: found.geometry,
-                incarnation: found.incarnation,
-                made: true,
-                last_read: found.last_read,
-            };
-            let version = Version::new(seed, shared.config.pace(), shared.counters.clone());
-            let queue: Vec<u32> =
-                version.with(|claims, _| found.present.into_iter().filter(|&slice| claims.restore(slice)).collect());
-            shared.keeper.insert(&version, &queue);
-            version.measure(|| Ok(found.blocks), 0);
-            // The origin is asked before the first byte is served, if it can be.
-            let mut map = shared.map.lock();
-            map.index(media, &meta);
-            let entry = Entry { meta: Some(meta), version: Some(version), trust: Trust::found(now), asking: None };
-            map.entries.insert(media, entry);
-        }
-        shared.counters.media.set(shared.map.lock().entries.len() as u64);
+        shared.take_in(scan);
         shared.make_room();
         Ok(Self { shared })
     }
@@ -84,6 +59,45 @@ impl Cache {
     pub async fn media(&self, id: MediaId) -> Result<Media, OriginError> {
         let Found { meta, version, freshness } = self.shared.validated(id).await?;
         Ok(Media { shared: self.shared.clone(), meta, version, freshness })
+    }
+
+    /// The settings as they are now.
+    #[must_use]
+    pub fn adjusted(&self) -> CacheConfig {
+        CacheConfig::clone(&self.shared.config())
+    }
+
+    /// Goes on with other settings, as far as they can change while it runs: bounds, times and how runs are sized. Folder, slices, `min_uses`,
+    /// `max_fills`, threads and `sync_interval` stay as they were. What is over a smaller `max_size` is evicted from the next `tend` on.
+    ///
+    /// # Errors
+    /// [`OpenError::Setting`]: settings out of bounds; nothing is changed.
+    pub fn adjust(&self, wanted: CacheConfig) -> Result<(), OpenError> {
+        let old = self.shared.config().clone();
+        let config = CacheConfig {
+            max_size: wanted.max_size,
+            min_free: wanted.min_free,
+            inactive: wanted.inactive,
+            scrub_rate: wanted.scrub_rate,
+            meta_ttl: wanted.meta_ttl,
+            stale_while_revalidate: wanted.stale_while_revalidate,
+            stale_if_error: wanted.stale_if_error,
+            stale_wait: wanted.stale_wait,
+            not_found_ttl: wanted.not_found_ttl,
+            gone_ttl: wanted.gone_ttl,
+            first_run: wanted.first_run,
+            max_run: wanted.max_run,
+            join_distance: wanted.join_distance,
+            orphan_budget: wanted.orphan_budget,
+            fill_patience: wanted.fill_patience,
+            lock_age: wanted.lock_age,
+            // Zero means other threads.
+            disk_patience: if old.disk_patience.is_zero() { Duration::ZERO } else { wanted.disk_patience },
+            ..CacheConfig::clone(&old)
+        };
+        config.check()?;
+        self.shared.adjust(config);
+        Ok(())
     }
 
     /// Counters and gauges as they stand.

@@ -121,6 +121,11 @@ impl<H: Clone> Claims<H> {
         }
     }
 
+    /// Sizes the runs that begin from here on. How slices are kept stays as it was: what passes is told from what stays by it.
+    pub(crate) fn set_pace(&mut self, pace: Pace) {
+        self.pace = Pace { max_fills: self.pace.max_fills, keeps_all: self.pace.keeps_all, ..pace };
+    }
+
     /// Bytes of all slices present or claimed.
     pub(crate) fn charge(&self) -> u64 {
         self.charge
@@ -154,6 +159,15 @@ impl<H: Clone> Claims<H> {
         self.charge += self.weight(slice);
         self.on_disk += 1;
         !self.queued.put(slice, true)
+    }
+
+    /// A slice that another process has made whole. True if it needs an entry in the eviction queue.
+    pub(crate) fn adopt(&mut self, slice: u32) -> bool {
+        let is_free = slice < self.geometry.slices() && self.is_free(slice);
+        is_free && {
+            self.litter.remove(&slice);
+            self.restore(slice)
+        }
     }
 
     /// What a range would meet now, without I/O.

@@ -44,6 +44,23 @@ pub trait Device: Send + Sync + 'static {
     fn sync(&self, file: &File) -> io::Result<()>;
     /// Returns when the folder's names would survive a power cut.
     fn sync_folder(&self, folder: &Path) -> io::Result<()>;
+
+    /// Shows other processes that this one has the file open, until it closes it. Doesn't wait.
+    fn hold(&self, file: &File) -> io::Result<()> {
+        Ok(rustix::fs::flock(file, FlockOperation::NonBlockingLockShared)?)
+    }
+
+    /// Whether no other process holds the file, by [`Device::hold`]. Afterwards this one does. Doesn't wait.
+    fn is_alone(&self, file: &File) -> io::Result<bool> {
+        // A lock that can't be made exclusive is lost (flock(2)), and one that can goes back: both end in a shared one.
+        let alone = match rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => true,
+            Err(Errno::WOULDBLOCK) => false,
+            Err(error) => return Err(error.into()),
+        };
+        self.hold(file)?;
+        Ok(alone)
+    }
 }
 
 /// The kernel's file systems.

@@ -35,7 +35,7 @@ impl Direct {
             }
             self.held = chunk;
         }
-        let piece = self.held.split_to(self.held.len().min(shared.config.piece));
+        let piece = self.held.split_to(self.held.len().min(shared.config().piece));
         self.rest.start += piece.len() as u64;
         shared.counters.bytes_direct.add(piece.len() as u64);
         Ok(piece)

@@ -279,6 +279,16 @@ impl Disk {
         }
     }
 
+    /// Shows other processes that this one has the file open.
+    pub(crate) fn hold(&self, file: &File) -> io::Result<()> {
+        self.device.hold(file)
+    }
+
+    /// Whether no other process has the file open.
+    pub(crate) fn is_alone(&self, file: &File) -> io::Result<bool> {
+        self.device.is_alone(file)
+    }
+
     /// Makes a folder and locks it for as long as the file lives. `None`: another process has it.
     pub(crate) fn lock(&self, folder: &Path) -> io::Result<Option<File>> {
         self.device.lock(folder)

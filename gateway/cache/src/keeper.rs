@@ -1,10 +1,12 @@
 //! Room on the disk: the eviction queue over all versions, and whose slice goes when the cache is full.
 
 use crate::evict::{Key, Sieve, Verdict};
+use crate::handover::Withheld;
 use crate::shared::Shared;
 use crate::stats::{Count, Counters};
 use crate::version::Version;
 use parking_lot::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
 /// Bytes written between two looks at the free space.
@@ -29,17 +31,32 @@ struct Queue {
 /// See the module. Its lock is taken before a version's, never after.
 pub(crate) struct Keeper {
     queue: Mutex<Queue>,
-    max_size: u64,
-    min_free: u64,
+    max_size: AtomicU64,
+    min_free: AtomicU64,
     written: Count,
+    /// Versions that are spared as another process had their files open when last looked at. Taken alone.
+    lent: Mutex<Vec<Weak<Version>>>,
 }
 
 impl Keeper {
     pub(crate) fn new(max_size: u64, min_free: u64) -> Self {
         let queue = Queue { sieve: Sieve::new(), slots: Vec::new(), free: Vec::new(), stale: 0 };
-        let keeper = Self { queue: Mutex::new(queue), max_size, min_free, written: Count::default() };
+        let (max_size, min_free) = (AtomicU64::new(max_size), AtomicU64::new(min_free));
+        let (queue, written, lent) = (Mutex::new(queue), Count::default(), Mutex::default());
+        let keeper = Self { queue, max_size, min_free, written, lent };
         keeper.look_at_space();
         keeper
+    }
+
+    /// Sets other bounds. The next `make_room` keeps to them.
+    pub(crate) fn bound(&self, max_size: u64, min_free: u64) {
+        self.max_size.store(max_size, Ordering::Relaxed);
+        self.min_free.store(min_free, Ordering::Relaxed);
+        self.look_at_space();
+    }
+
+    fn min_free(&self) -> u64 {
+        self.min_free.load(Ordering::Relaxed)
     }
 
     /// Queues slices that have come to the disk.
@@ -83,16 +100,51 @@ impl Keeper {
         self.written.set(FREE_CHECK);
     }
 
+    /// Spares a version's slices while another process has its files open.
+    pub(crate) fn lend(&self, version: &Arc<Version>) {
+        if !version.lent.swap(true, Ordering::Relaxed) {
+            self.lent.lock().push(Arc::downgrade(version));
+        }
+    }
+
+    /// Takes in what another process has done to files that it had open and has closed since. Blocks.
+    pub(crate) fn look_at_lent(&self, shared: &Shared) {
+        let lent = std::mem::take(&mut *self.lent.lock());
+        for version in lent.iter().filter_map(Weak::upgrade).filter(|version| !version.is_doomed()) {
+            let looked = shared.files(&version, false).and_then(|files| {
+                let settled = shared.store.settled(&files, version.geometry)?;
+                Ok(settled.map(|slices| (files, slices)))
+            });
+            match looked {
+                Ok(None) => self.lent.lock().push(Arc::downgrade(&version)),
+                Ok(Some((files, slices))) => {
+                    let adopted: Vec<u32> = version.with(|claims, doom| {
+                        let is_new = |slice: &u32| doom.is_none() && claims.adopt(*slice);
+                        slices.into_iter().filter(is_new).collect()
+                    });
+                    self.insert(&version, &adopted);
+                    shared.measure(&version, &files);
+                    version.lent.store(false, Ordering::Relaxed);
+                }
+                // Evictions of it will fail alike.
+                Err(error) => {
+                    shared.disk_error(&error);
+                    version.lent.store(false, Ordering::Relaxed);
+                }
+            }
+        }
+    }
+
     /// Books written bytes. True if `make_room` has something to do, or to look at.
     pub(crate) fn is_due(&self, counters: &Counters, wrote: u64) -> bool {
         self.written.add(wrote);
-        self.is_over(counters) || (self.min_free > 0 && self.written.get() >= FREE_CHECK)
+        self.is_over(counters) || (self.min_free() > 0 && self.written.get() >= FREE_CHECK)
     }
 
     fn is_over(&self, counters: &Counters) -> bool {
         // What a fill has written of a slice that isn't whole may count twice: never too little.
         let on_disk = counters.bytes_on_disk.get().saturating_sub(counters.bytes_unfreed.get());
-        on_disk.saturating_add(counters.bytes_coming.get()) > self.max_size
+        on_disk.saturating_add(counters.bytes_coming.get()) > self.max_size.load(Ordering::Relaxed)
     }
 
     /// Evicts until the cache is within its bounds, or until all that is left is in use. Returns the versions it took
@@ -118,12 +170,12 @@ impl Keeper {
     }
 
     fn deficit(&self, shared: &Shared) -> u64 {
-        if self.min_free == 0 || self.written.get() < FREE_CHECK {
+        if self.min_free() == 0 || self.written.get() < FREE_CHECK {
             return 0;
         }
         self.written.set(0);
         match shared.store.free_space() {
-            Ok(free) => self.min_free.saturating_sub(free),
+            Ok(free) => self.min_free().saturating_sub(free),
             Err(error) => {
                 shared.disk_error(&error);
                 0
@@ -132,15 +184,22 @@ impl Keeper {
     }
 
     fn evict_one(&self, shared: &Shared, touched: &mut Vec<Arc<Version>>) -> Option<u64> {
-        let (version, slice) = self.queue.lock().evict()?;
+        let store = &shared.store;
+        let (version, slice, cleared) = loop {
+            let (version, slice) = self.queue.lock().evict()?;
+            // A failure costs room, not correctness: the slice is missing for this process, and its checksum guards the next.
+            let cleared = shared.files(&version, false).and_then(|files| {
+                store.clear(&files, version.geometry, slice).inspect_err(|error| shared.disk_error(error))?;
+                Ok(files)
+            });
+            match &cleared {
+                // The hand goes past its other slices, and back to it when the list of the lent is looked at anew.
+                Err(error) if Withheld::of(error).is_some() => self.spare(&version, slice),
+                _ => break (version, slice, cleared),
+            }
+        };
         shared.counters.evicted.add(1);
-        let (store, geometry) = (&shared.store, version.geometry);
-        let len = geometry.len(slice) as u64;
-        // A failure costs room, not correctness: the slice is missing for this process, and its checksum guards the next.
-        let cleared = shared.files(&version, false).and_then(|files| {
-            store.clear(&files, geometry, slice).inspect_err(|error| shared.disk_error(error))?;
-            Ok(files)
-        });
+        let len = version.geometry.len(slice) as u64;
         let unfreed = if cleared.is_ok() { 0 } else { len };
         version.measure(|| store.blocks(&*cleared?), unfreed);
         version.settle(slice);
@@ -148,6 +207,17 @@ impl Keeper {
             touched.push(version);
         }
         Some(len)
+    }
+}
+
+impl Keeper {
+    /// Takes an eviction back: the slice is as it was.
+    fn spare(&self, version: &Arc<Version>, slice: u32) {
+        self.lend(version);
+        if version.with(|claims, doom| doom.is_none() && claims.restore(slice)) {
+            self.insert(version, &[slice]);
+        }
+        version.settle(slice);
     }
 }
 
@@ -172,7 +242,7 @@ impl Queue {
                 version.with(|claims, doom| match doom {
                     Some(_) => Verdict::Gone,
                     // The eviction would be stuck as well, and the next one with it.
-                    None if version.is_stuck() => Verdict::Spare,
+                    None if version.is_stuck() || version.lent.load(Ordering::Relaxed) => Verdict::Spare,
                     None => claims.judge(key.slice),
                 })
             });

@@ -57,6 +57,16 @@ impl OpenFiles {
         Ok(files)
     }
 
+    /// Closes what nobody uses. Waits for nothing.
+    pub(crate) fn close_all_unused(&self) {
+        self.versions.lock().retain(|version| {
+            version.upgrade().is_some_and(|version| {
+                version.close_unused();
+                version.is_open()
+            })
+        });
+    }
+
     fn touch(&self, version: &Version) {
         version.used.store(self.uses.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
     }

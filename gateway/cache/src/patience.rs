@@ -1,6 +1,7 @@
 //! Disk calls off the event loop, and what becomes of those who wait for them when the disk is slow, stuck or sick.
 
 use crate::breaker::Breaker;
+use crate::handover::Withheld;
 use crate::pool::{Lane, Lost, Pending};
 use crate::shared::{Shared, Work};
 use crate::version::Version;
@@ -10,6 +11,7 @@ use parking_lot::Mutex;
 use rustix::io::Errno;
 use std::convert::Infallible;
 use std::io;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -115,10 +117,11 @@ impl Shared {
 
     /// Waits for the disk's doing, but no longer than `disk_patience`.
     pub(crate) async fn patiently<R>(&self, done: impl Future<Output = R>) -> Result<R, OutOfPatience> {
-        if self.config.disk_patience.is_zero() {
+        let patience = self.config().disk_patience;
+        if patience.is_zero() {
             return Ok(done.await);
         }
-        tokio::time::timeout(self.config.disk_patience, done).await.map_err(|_| OutOfPatience)
+        tokio::time::timeout(patience, done).await.map_err(|_| OutOfPatience)
     }
 
     async fn wait<R: Send + 'static>(
@@ -157,12 +160,19 @@ impl Shared {
 
     /// The disk is not to be asked for this version's bytes: it is sick, or stuck with some of them.
     pub(crate) fn reads_past_disk(&self, version: &Version) -> bool {
-        self.health.reads.is_sick() || version.is_stuck()
+        let is_closed_for_good = || self.store.is_handed_over() && !version.is_open();
+        self.health.reads.is_sick() || version.is_stuck() || is_closed_for_good()
     }
 
     /// The disk is not to be given bytes of this version.
     pub(crate) fn fills_past_disk(&self, version: &Version) -> bool {
         self.health.writes.is_sick() || self.reads_past_disk(version)
+    }
+
+    /// No fill of this version is to be begun: the disk is not to be given its bytes, or not more than those that are coming.
+    pub(crate) fn begins_no_fill(&self, version: &Version) -> bool {
+        let is_full = self.store.is_handed_over() && self.out_of_room.load(Ordering::Relaxed);
+        is_full || self.fills_past_disk(version)
     }
 
     fn breaker(&self, lane: Lane) -> &Breaker {
@@ -200,7 +210,8 @@ impl Shared {
     }
 
     fn probe_interval(&self) -> Duration {
-        if self.config.disk_patience.is_zero() { PROBE } else { (self.config.disk_patience / 2).min(PROBE) }
+        let patience = self.config().disk_patience;
+        if patience.is_zero() { PROBE } else { (patience / 2).min(PROBE) }
     }
 
     fn recover(&self, breaker: &Breaker) {
@@ -241,7 +252,9 @@ fn probe_until_well(shared: &Weak<Shared>, ends: &Receiver<Infallible>, every: D
     }
 }
 
-/// False for what says nothing about the disk: files that were deleted, and a process that has too many open.
+/// False for what says nothing about the disk: files that were deleted or are another process's, and a process that has too many open.
 fn is_the_disks(error: &io::Error) -> bool {
-    error.kind() != io::ErrorKind::NotFound && !matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE))
+    Withheld::of(error).is_none()
+        && error.kind() != io::ErrorKind::NotFound
+        && !matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE))
 }

@@ -2,6 +2,7 @@
 
 use crate::cache::Cache;
 use crate::map::Walk;
+use crate::pool::Pending;
 use crate::scope::Scope;
 use crate::shared::Shared;
 use crate::trust::Trust;
@@ -36,20 +37,59 @@ impl Cache {
     /// cuts nothing short. What is deleted stays so when the process is killed, but the last moments of it may be undone by a
     /// power cut.
     pub async fn purge(&self, what: &Scope, running: Running) -> Purged {
+        self.begin_purge(what, running).await.done().await
+    }
+
+    /// As [`Self::purge`], but returns as soon as no new read meets what was purged, and with [`Running::Cut`] none that runs goes on. That waits
+    /// for no disk. The files are deleted meanwhile, whether or not anybody waits for it.
+    pub async fn begin_purge(&self, what: &Scope, running: Running) -> Purging {
         let (shared, walk, mark) = (self.shared.clone(), Walk::new(what.clone()), self.shared.work());
         let work = tokio::spawn(async move {
-            let purged = shared.purge(walk, running).await;
+            let purging = shared.purge(walk, running).await;
             drop(shared);
             drop(mark);
-            purged
+            purging
         });
         // A task that dies without a word dies with its runtime.
         work.await.unwrap_or_default()
     }
 }
 
+/// A purge of which nothing is served any more, and whose files are being deleted.
+#[derive(Default)]
+pub struct Purging {
+    purged: Purged,
+    undeleted: Option<Pending<usize>>,
+}
+
+impl std::fmt::Debug for Purging {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Purging").field("purged", &self.purged).finish_non_exhaustive()
+    }
+}
+
+impl Purging {
+    /// What it came to, but for `undeleted`.
+    #[must_use]
+    pub fn so_far(&self) -> Purged {
+        self.purged
+    }
+
+    /// Returns when the files are deleted.
+    pub async fn done(self) -> Purged {
+        let Self { mut purged, undeleted } = self;
+        if let Some(undeleted) = undeleted {
+            match undeleted.await {
+                Ok(undeleted) => purged.undeleted = undeleted as u64,
+                Err(_) => tracing::warn!("a purge was cut off before its files were deleted"),
+            }
+        }
+        purged
+    }
+}
+
 impl Shared {
-    async fn purge(self: &Arc<Self>, mut walk: Walk, running: Running) -> Purged {
+    async fn purge(self: &Arc<Self>, mut walk: Walk, running: Running) -> Purging {
         let (mut purged, mut doomed) = (Purged::default(), Vec::new());
         // Who purges wants the origin's word anew.
         self.absent.lock().forget(|id| walk.scope().may_mean(id));
@@ -76,11 +116,7 @@ impl Shared {
             tokio::task::yield_now().await;
         }
         let delete = move |shared: &Arc<Self>| doomed.iter().filter(|version| !shared.delete(version)).count();
-        match self.blocking(delete).await {
-            Ok(undeleted) => purged.undeleted = undeleted as u64,
-            Err(_) => tracing::warn!("a purge was cut off before its files were deleted"),
-        }
-        purged
+        Purging { purged, undeleted: Some(self.blocking(delete)) }
     }
 
     /// Takes the next stride of a walk out of the map. False: there are no more.

@@ -73,7 +73,7 @@ impl Reader {
         let end = range.end.min(version.geometry.size());
         let pos = range.start.min(end);
         let slices = version.geometry.cover(ByteRange { start: pos, end });
-        let (reads_past, fills_past) = (shared.reads_past_disk(&version), shared.fills_past_disk(&version));
+        let (reads_past, fills_past) = (shared.reads_past_disk(&version), shared.begins_no_fill(&version));
         let (presence, id) = version.with(|claims, doom| {
             let presence = match claims.presence(slices.clone()) {
                 _ if doom.is_some() || reads_past => Presence::Dropped,
@@ -143,7 +143,8 @@ impl Reader {
     /// # Errors
     /// As [`Self::next`].
     pub async fn next_bytes(&mut self, most: usize) -> Result<Option<Bytes>, ReadError> {
-        match self.step(Want::Bytes(most.clamp(1, self.shared.config.piece))).await? {
+        let most = most.clamp(1, self.shared.config().piece);
+        match self.step(Want::Bytes(most)).await? {
             Some(Piece::Bytes(bytes)) => Ok(Some(bytes)),
             // Only told of to `next_piece`.
             Some(Piece::Stretch(_)) | None => Ok(None),
@@ -275,7 +276,7 @@ impl Reader {
         // Before the claims: an alarm from here on is told by the difference.
         self.alarms = self.version.alarms.load(Ordering::SeqCst);
         let Some(id) = self.id else { return Act::GoDirect };
-        let fills_past = self.shared.fills_past_disk(&self.version);
+        let fills_past = self.shared.begins_no_fill(&self.version);
         let (mut leads, mut unverified, mut litter) = (Vec::new(), None, Vec::new());
         let (places, version) = (&self.shared.places, &self.version);
         let act = self.version.with(|claims, doom| {

@@ -260,7 +260,7 @@ impl Job {
     /// write does.
     async fn wrote(&self, bytes: u64) {
         self.shared.counters.bytes_filled.add(bytes);
-        if self.shared.keeper.is_due(&self.shared.counters, bytes) {
+        if self.shared.keeper.is_due(&self.shared.counters, bytes) || self.shared.store.is_handed_over() {
             self.shared.chore(|shared| shared.make_room()).await;
         }
     }

@@ -5,6 +5,7 @@ use crate::geometry::Geometry;
 use crate::store::Store;
 use slice::{MediaId, MediaMeta};
 use std::collections::HashMap;
+use std::fs::File;
 use std::io;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -26,6 +27,8 @@ pub(crate) struct Found {
     pub(crate) last_read: u64,
     /// Bytes that its files have blocks for.
     pub(crate) blocks: u64,
+    /// Another process has its file open, and may fill it.
+    pub(crate) lent: bool,
 }
 
 /// What a start found.
@@ -86,7 +89,8 @@ impl Store {
             }
             Ok::<_, io::Error>(scan)
         })?;
-        self.next_incarnation.store(scan.highest + 1, Ordering::Relaxed);
+        // Some may have been given out before: the folder was handed over and taken back.
+        self.next_incarnation.fetch_max(scan.highest + 1, Ordering::Relaxed);
         self.drop_older_versions(&mut scan);
         scan.found.sort_by_key(|found| found.last_read);
         Ok(scan)
@@ -149,9 +153,12 @@ impl Store {
         }
         let present = format::present(incarnation, geometry, bytes.get(format::HEADER..).unwrap_or_default());
         let expected: u64 = present.iter().map(|&slice| geometry.len(slice) as u64).sum();
-        if data.blocks > expected + SLACK {
+        // What can't be opened or told says nothing about the bytes.
+        let open = self.disk.open(&extent_file).ok();
+        let lent = open.as_ref().is_some_and(|open| !self.disk.is_alone(open).unwrap_or(false));
+        if let Some(open) = open.filter(|_| !lent && data.blocks > expected + SLACK) {
             // Litter of fills cut by the last end of the process. A failure leaves it for the next start.
-            data.blocks = self.punch_gaps(&extent_file, geometry, &present).unwrap_or(data.blocks);
+            data.blocks = self.punch_gaps(&open, geometry, &present).unwrap_or(data.blocks);
         }
         let blocks = data.blocks + records.blocks;
         Some(Found {
@@ -162,21 +169,21 @@ impl Store {
             present,
             last_read: records.modified,
             blocks,
+            lent,
         })
     }
 
     /// Gives back what no present slice holds, and says what blocks are left.
-    fn punch_gaps(&self, extent_file: &Path, geometry: Geometry, present: &[u32]) -> io::Result<u64> {
-        let data = self.disk.open(extent_file)?;
+    fn punch_gaps(&self, data: &File, geometry: Geometry, present: &[u32]) -> io::Result<u64> {
         let mut from = 0;
         for slice in present.iter().copied().chain([geometry.slices()]) {
             if from < slice {
                 let gap = geometry.bytes(&(from..slice));
-                self.disk.punch(&data, gap.start, gap.len())?;
+                self.disk.punch(data, gap.start, gap.len())?;
             }
             from = slice + 1;
         }
-        Ok(self.disk.stat_open(&data)?.blocks)
+        Ok(self.disk.stat_open(data)?.blocks)
     }
 }
 

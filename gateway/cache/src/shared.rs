@@ -4,12 +4,14 @@ use crate::absent::Absences;
 use crate::buffers::Buffers;
 use crate::config::CacheConfig;
 use crate::geometry::Geometry;
+use crate::handover::{Owed, Withheld};
 use crate::keeper::Keeper;
-use crate::map::Map;
+use crate::map::{Map, Walk};
 use crate::open::OpenFiles;
 use crate::patience::Health;
 use crate::places::Places;
 use crate::pool::Pool;
+use crate::scope::Scope;
 use crate::stats::Counters;
 use crate::status::Freshness;
 use crate::store::{Files, Store};
@@ -18,11 +20,12 @@ use crate::tend::Tending;
 use crate::trust::Trust;
 use crate::uses::Uses;
 use crate::version::{Doom, Seed, Version};
+use arc_swap::{ArcSwap, Guard};
 use parking_lot::Mutex;
 use slice::{MediaId, MediaMeta, OriginError, SliceOrigin};
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use tokio::sync::watch;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
@@ -46,7 +49,7 @@ pub(crate) struct Entry {
 
 /// Lock order: map, then eviction queue, then a version's state; the others are taken alone. None is held across an await.
 pub(crate) struct Shared {
-    pub(crate) config: CacheConfig,
+    config: ArcSwap<CacheConfig>,
     pub(crate) store: Store,
     pub(crate) origin: Arc<dyn SliceOrigin>,
     pub(crate) keeper: Keeper,
@@ -66,6 +69,10 @@ pub(crate) struct Shared {
     pub(crate) unsynced: Unsynced,
     pub(crate) pool: Pool,
     pub(crate) health: Health,
+    /// Files to be deleted if the folder, which is another process's, should become this one's again.
+    pub(crate) owed: Mutex<Vec<Owed>>,
+    /// The folder is another process's, and its disk is nearly full.
+    pub(crate) out_of_room: AtomicBool,
     /// Tasks at work.
     working: Arc<watch::Sender<usize>>,
 }
@@ -101,16 +108,38 @@ impl Shared {
             unsynced,
             pool: if config.disk_patience.is_zero() { Pool::borrowed() } else { Pool::new(config.disk_threads) },
             health: Health::default(),
-            config,
+            owed: Mutex::default(),
+            out_of_room: AtomicBool::new(false),
+            config: ArcSwap::from_pointee(config),
             store,
             origin,
         });
         shared.store.prepare_probe();
-        let interval = shared.config.sync_interval;
+        let interval = shared.config().sync_interval;
         if !interval.is_zero() {
             sync::start(&shared, ends, interval)?;
         }
         Ok(shared)
+    }
+
+    /// The settings as they are now. Not to be held for long.
+    pub(crate) fn config(&self) -> Guard<Arc<CacheConfig>> {
+        self.config.load()
+    }
+
+    /// Goes on with these settings.
+    pub(crate) fn adjust(&self, config: CacheConfig) {
+        self.keeper.bound(config.max_size, config.min_free);
+        let pace = config.pace();
+        self.config.store(Arc::new(config));
+        let mut walk = Walk::new(Scope::All);
+        let set = |_: MediaId, entry: &mut Entry| {
+            if let Some(version) = &entry.version {
+                version.with(|claims, _| claims.set_pace(pace));
+            }
+            true
+        };
+        while walk.step(&mut self.map.lock(), set) {}
     }
 
     /// Marks a task as working.
@@ -127,18 +156,18 @@ impl Shared {
 
     /// A version without bytes. `None`: its size is absurd.
     pub(crate) fn fresh_version(&self, media: MediaId, meta: &Arc<MediaMeta>) -> Option<Arc<Version>> {
-        let geometry = Geometry::new(meta.size, self.config.slice_size)?;
+        let geometry = Geometry::new(meta.size, self.config().slice_size)?;
         let incarnation = self.store.fresh_incarnation();
         let last_read = self.now.load(Ordering::Relaxed);
         let seed = Seed { media, meta: meta.clone(), geometry, incarnation, made: false, last_read };
-        Some(Version::new(seed, self.config.pace(), self.counters.clone()))
+        Some(Version::new(seed, self.config().pace(), self.counters.clone()))
     }
 
     /// A version's files, opened or made if need be. Blocks.
     pub(crate) fn files(&self, version: &Arc<Version>, make: bool) -> io::Result<Arc<Files>> {
         self.open.get(version, &self.store, make).inspect_err(|error| {
-            // A purged version's files are gone on purpose.
-            if version.is_doomed() {
+            // A purged version's files are gone on purpose, and so are those that were given up with the folder.
+            if version.is_doomed() || version.is_given_up() || Withheld::of(error).is_some() {
                 return;
             }
             self.disk_error(error);
@@ -154,7 +183,7 @@ impl Shared {
         let Some(uses) = &self.uses else { return };
         let key = xxh3_64_with_seed(version.meta.etag.as_str().as_bytes(), u64::from(slice));
         let count = uses.lock().note(key);
-        if count < self.config.min_uses {
+        if count < self.config().min_uses {
             self.counters.unadmitted.add(1);
         } else if version.with(|claims, _| claims.admit(slice)) {
             self.keeper.insert(version, &[slice]);
@@ -182,8 +211,11 @@ impl Shared {
         }
     }
 
-    /// Counts and logs a disk call that failed.
+    /// Counts and logs a disk call that failed. One that was not to be made has not.
     pub(crate) fn disk_error(&self, error: &io::Error) {
+        if Withheld::of(error).is_some() {
+            return;
+        }
         self.counters.disk_errors.add(1);
         tracing::warn!(%error, "cache disk");
     }
@@ -217,7 +249,13 @@ impl Shared {
 
     /// Deletes a doomed version's files. False if the disk doesn't let it. Blocks.
     pub(crate) fn delete(&self, version: &Version) -> bool {
-        version.delete(&self.store).inspect_err(|error| self.disk_error(error)).is_ok()
+        match version.delete(&self.store) {
+            Err(error) if Withheld::of(&error).is_some() => {
+                self.owed.lock().push((version.media, version.meta.clone(), version.incarnation));
+                true
+            }
+            deleted => deleted.inspect_err(|error| self.disk_error(error)).is_ok(),
+        }
     }
 
     /// Clears the slices that `Claims::take_litter` named, by and by.
@@ -249,12 +287,21 @@ impl Shared {
 
     /// Brings the cache back within its bounds. Blocks.
     pub(crate) fn make_room(&self) {
+        if self.store.is_handed_over() {
+            // Room is the owner's to make, who learns of these fills by the file system alone.
+            let is_full = self.store.free_space().is_ok_and(|free| free < self.config().min_free);
+            self.out_of_room.store(is_full, Ordering::Relaxed);
+            return;
+        }
         let touched = self.keeper.make_room(self);
         self.drop_empty(touched);
     }
 
     /// The disk is full although the cache is within its bounds: gives up some of it. Blocks.
     pub(crate) fn give_up(&self, bytes: u64) {
+        if self.store.is_handed_over() {
+            return;
+        }
         let touched = self.keeper.give_up(self, bytes);
         self.drop_empty(touched);
     }

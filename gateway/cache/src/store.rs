@@ -4,14 +4,16 @@
 use crate::disk::{Disk, Ready};
 use crate::format::{self, FormatError, Header};
 use crate::geometry::Geometry;
-use parking_lot::Mutex;
+use crate::handover::Withheld;
+use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use slice::{MediaId, MediaMeta};
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 use xxhash_rust::xxh3::Xxh3Default;
 
 /// Bytes that a probe writes: as many as a fill does at once, since a disk that is nearly full takes a few.
@@ -41,8 +43,11 @@ pub(crate) struct Store {
     pub(crate) next_incarnation: AtomicU64,
     /// Folders with names that came or went since they were last synced.
     renamed: Mutex<BTreeSet<PathBuf>>,
-    /// Held for as long as the store lives.
-    _lock: File,
+    /// The folder's lock, while the folder is this process's. Read for as long as a call opens, deletes or empties files: once it was
+    /// taken away, no such call is under way. Taken under any other lock, and none under it.
+    ours: RwLock<Option<File>>,
+    /// What `ours` says, for those who needn't be sure.
+    handed_over: AtomicBool,
 }
 
 impl Store {
@@ -56,8 +61,39 @@ impl Store {
             disk,
             next_incarnation: AtomicU64::new(1),
             renamed: Mutex::default(),
-            _lock: lock,
+            ours: RwLock::new(Some(lock)),
+            handed_over: AtomicBool::new(false),
         }))
+    }
+
+    /// Lets go of the folder, once no call is under way that opens, deletes or empties files of it, and makes all later ones fail. False:
+    /// such a call took longer than `patience`, and nothing is changed.
+    pub(crate) fn hand_over(&self, patience: Duration) -> bool {
+        let Some(mut ours) = self.ours.try_write_for(patience) else { return false };
+        self.handed_over.store(true, Ordering::SeqCst);
+        *ours = None;
+        true
+    }
+
+    /// The folder's lock, for [`Store::take_back`]. `None`: another process works in it.
+    pub(crate) fn lock(&self) -> io::Result<Option<File>> {
+        self.disk.lock(self.folder())
+    }
+
+    /// Works in the folder again.
+    pub(crate) fn take_back(&self, lock: File) {
+        *self.ours.write() = Some(lock);
+        self.handed_over.store(false, Ordering::SeqCst);
+    }
+
+    pub(crate) fn is_handed_over(&self) -> bool {
+        self.handed_over.load(Ordering::SeqCst)
+    }
+
+    /// The folder stays this process's while the guard lives.
+    fn ours(&self) -> io::Result<RwLockReadGuard<'_, Option<File>>> {
+        let ours = self.ours.read();
+        if ours.is_some() { Ok(ours) } else { Err(Withheld::HandedOver.into()) }
     }
 
     /// A number that no file found at the start has, and that was not given out since. Deleted files may have had it
@@ -68,6 +104,7 @@ impl Store {
 
     /// Makes the files of a new version: first the extent file, then its sidecar.
     pub(crate) fn create(&self, media: MediaId, meta: &MediaMeta, incarnation: u64) -> io::Result<Files> {
+        let _ours = self.ours()?;
         let path = self.path(&media, meta, incarnation);
         let header = Header { media, meta: meta.clone(), slice_size: self.slice_size, incarnation };
         let header = header.encode().map_err(io::Error::other)?;
@@ -77,11 +114,11 @@ impl Store {
         match self.disk.create_whole(&path, &header, format::record_at(geometry.slices())) {
             Ok(sidecar) => {
                 self.renamed_in(&path);
-                Ok(self.files(data, sidecar, incarnation))
+                self.files(data, sidecar, incarnation)
             }
             Err(error) => {
                 // Out of the way of the next try, as far as the disk lets us.
-                let _ = self.disk.unlink(&path.with_extension("tmp")).and_then(|()| self.delete(&path));
+                let _ = self.disk.unlink(&path.with_extension("tmp")).and_then(|()| self.unlink(&path));
                 Err(error)
             }
         }
@@ -89,15 +126,18 @@ impl Store {
 
     /// Opens the files of a version that has some.
     pub(crate) fn reopen(&self, media: MediaId, meta: &MediaMeta, incarnation: u64) -> io::Result<Files> {
+        let _ours = self.ours()?;
         let path = self.path(&media, meta, incarnation);
         let data = self.disk.open(&path.with_extension("data"))?;
         let sidecar = self.disk.open(&path)?;
-        Ok(self.files(data, sidecar, incarnation))
+        self.files(data, sidecar, incarnation)
     }
 
-    fn files(&self, data: File, sidecar: File, incarnation: u64) -> Files {
+    fn files(&self, data: File, sidecar: File, incarnation: u64) -> io::Result<Files> {
+        // While the folder is ours: whoever has it next finds the file held, and makes no holes in it.
+        self.disk.hold(&data)?;
         self.disk.no_read_ahead(&data);
-        Files { data, sidecar, incarnation }
+        Ok(Files { data, sidecar, incarnation })
     }
 
     /// Deletes a version's files. Readers that have them open keep their bytes.
@@ -107,6 +147,7 @@ impl Store {
 
     /// Sets the time at which a version was last read, in Unix seconds.
     pub(crate) fn touch(&self, media: MediaId, meta: &MediaMeta, incarnation: u64, seconds: u64) -> io::Result<()> {
+        let _ours = self.ours()?;
         self.disk.touch(&self.path(&media, meta, incarnation), seconds)
     }
 
@@ -122,16 +163,22 @@ impl Store {
 
     /// Says on disk that a slice is not there.
     pub(crate) fn erase(&self, files: &Files, slice: u32) -> io::Result<()> {
+        let _ours = self.ours()?;
+        self.erase_record(files, slice)
+    }
+
+    fn erase_record(&self, files: &Files, slice: u32) -> io::Result<()> {
         self.disk.write_record(&files.sidecar, &[0; format::RECORD], format::record_at(slice))
     }
 
-    /// Forgets a slice and gives its blocks back; in this order, so that no record is ever left without its bytes.
+    /// Forgets a slice and gives its blocks back; in this order, so that no record is ever left without its bytes. Does neither while
+    /// another process has the file open: a hole under its readers would be zeros to them.
     pub(crate) fn clear(&self, files: &Files, geometry: Geometry, slice: u32) -> io::Result<()> {
-        self.erase(files, slice)?;
-        self.punch(files, geometry, slice)
-    }
-
-    fn punch(&self, files: &Files, geometry: Geometry, slice: u32) -> io::Result<()> {
+        let _ours = self.ours()?;
+        if !self.disk.is_alone(&files.data)? {
+            return Err(Withheld::Lent.into());
+        }
+        self.erase_record(files, slice)?;
         self.disk.punch(&files.data, geometry.start(slice), u64::from(geometry.slice_size()))
     }
 
@@ -155,6 +202,17 @@ impl Store {
             at += len as u64;
         }
         Ok(hasher.digest())
+    }
+
+    /// The slices that the sidecar says are whole. `None`: another process has the files open, and may say more.
+    pub(crate) fn settled(&self, files: &Files, geometry: Geometry) -> io::Result<Option<Vec<u32>>> {
+        let _ours = self.ours()?;
+        if !self.disk.is_alone(&files.data)? {
+            return Ok(None);
+        }
+        let mut records = vec![0; geometry.slices() as usize * format::RECORD];
+        self.disk.read(&files.sidecar, &mut records, format::record_at(0))?;
+        Ok(Some(format::present(files.incarnation, geometry, &records)))
     }
 
     /// Bytes that a version's files have blocks for.
@@ -269,6 +327,11 @@ impl Store {
 
     /// The sidecar goes first: an extent file alone is deleted by the next start.
     pub(crate) fn delete(&self, sidecar: &Path) -> io::Result<()> {
+        let _ours = self.ours()?;
+        self.unlink(sidecar)
+    }
+
+    fn unlink(&self, sidecar: &Path) -> io::Result<()> {
         self.disk.unlink(sidecar)?;
         let deleted = self.disk.unlink(&sidecar.with_extension("data"));
         self.renamed_in(sidecar);

@@ -51,12 +51,18 @@ impl Shared {
     }
 
     fn tend(self: &Arc<Self>, now: u64) {
+        if self.store.is_handed_over() {
+            // Whoever has the folder now can't empty a file while it is open here.
+            self.open.close_all_unused();
+            return;
+        }
         let Some(mut tending) = self.tending.try_lock() else { return };
         let told = tending.told.replace(now);
         let elapsed = told.map_or(0, |told| now.saturating_sub(told)).min(MOST_ELAPSED);
         self.keeper.look_at_space();
+        self.keeper.look_at_lent(self);
         self.make_room();
-        if let Some(inactive) = self.config.inactive.map(|inactive| inactive.as_secs().max(1))
+        if let Some(inactive) = self.config().inactive.map(|inactive| inactive.as_secs().max(1))
             && now >= tending.look_at
         {
             tending.look_at = now + (inactive / PARTS).clamp(1, LONGEST_WAIT);
@@ -93,10 +99,10 @@ impl Shared {
     }
 
     fn scrub(self: &Arc<Self>, tending: &mut Tending, now: u64, elapsed: u64) {
-        let rate = self.config.scrub_rate;
+        let rate = self.config().scrub_rate;
         let rate = if self.counters.running_fills.get() > 0 { rate / SHARE_BESIDE_FILLS } else { rate };
         // A slice larger than a second's worth is saved up for.
-        let most = rate.saturating_mul(MOST_ELAPSED).max(u64::from(self.config.slice_size));
+        let most = rate.saturating_mul(MOST_ELAPSED).max(u64::from(self.config().slice_size));
         tending.credit = tending.credit.saturating_add(rate.saturating_mul(elapsed)).min(most);
         if rate == 0 {
             return;
@@ -106,7 +112,7 @@ impl Shared {
             tending.scrub = Some(Checker::new(Scope::All));
         }
         let Some(mut checker) = tending.scrub.take() else { return };
-        while tending.credit >= u64::from(self.config.slice_size) {
+        while tending.credit >= u64::from(self.config().slice_size) {
             let Some((version, slice)) = checker.next(self) else {
                 tracing::info!(verified = ?checker.verified, "the cache was scrubbed");
                 return;

@@ -52,7 +52,8 @@ impl Shared {
         // A task that died without an answer dies with its runtime.
         let dead = || Err(OriginError::Unreachable);
         if or_stale {
-            let told = match tokio::time::timeout(self.config.stale_wait, asking.wait_for(Option::is_some)).await {
+            let patience = self.config().stale_wait;
+            let told = match tokio::time::timeout(patience, asking.wait_for(Option::is_some)).await {
                 Ok(told) => Some(told.ok().and_then(|told| told.clone()).unwrap_or_else(dead)),
                 Err(_) => None,
             };
@@ -94,7 +95,7 @@ impl Shared {
         if entry.version.is_none() || !entry.meta.as_ref().is_some_and(judgeable) {
             return Grace::NONE;
         }
-        let config = &self.config;
+        let config = self.config();
         // Who trusts metadata for no time at all wants each answer confirmed.
         let while_asking = if config.meta_ttl.is_zero() { Duration::ZERO } else { config.stale_while_revalidate };
         Grace { while_asking, if_error: config.stale_if_error }
@@ -199,7 +200,7 @@ impl Shared {
             return (old, Err(OriginError::Protocol));
         };
         entry.meta = Some(meta.clone());
-        entry.trust = Trust::told(asked, self.config.meta_ttl);
+        entry.trust = Trust::told(asked, self.config().meta_ttl);
         (old, Ok((meta, version, freshness)))
     }
 
@@ -213,8 +214,8 @@ impl Shared {
         }
         entry.trust = Trust::default();
         let ttl = match error {
-            OriginError::Gone => self.config.gone_ttl,
-            OriginError::NotFound => self.config.not_found_ttl,
+            OriginError::Gone => self.config().gone_ttl,
+            OriginError::NotFound => self.config().not_found_ttl,
             _ => Duration::ZERO,
         };
         if let Some(until) = now.checked_add(ttl).filter(|_| !ttl.is_zero()) {

@@ -126,7 +126,9 @@ impl Shared {
         let checked = version.clone();
         let done = self.disk(Lane::Check, Some(version), move |shared| match shared.check(&checked, files, slice) {
             // What went wrong is logged; for the disk's health, that something did.
-            Check::Unreadable if !checked.is_doomed() => Err(io::ErrorKind::Other.into()),
+            Check::Unreadable if !checked.is_doomed() && !shared.store.is_handed_over() => {
+                Err(io::ErrorKind::Other.into())
+            }
             _ => Ok(()),
         });
         let mark = self.work();

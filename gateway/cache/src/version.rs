@@ -73,6 +73,8 @@ pub(crate) struct Version {
     pub(crate) noted: AtomicU64,
     withdrawn: AtomicBool,
     withdrawal: Notify,
+    /// Another process had its file open when last looked at.
+    pub(crate) lent: AtomicBool,
 }
 
 /// What a version starts from.
@@ -110,6 +112,7 @@ impl Version {
             noted: AtomicU64::new(last_read),
             withdrawn: AtomicBool::new(false),
             withdrawal: Notify::new(),
+            lent: AtomicBool::new(false),
         })
     }
 
@@ -254,6 +257,25 @@ impl Version {
         // Others get at the files through this lock alone: one reference is nobody's but this.
         let Some(mut state) = self.files.try_lock() else { return false };
         state.open.take_if(|files| Arc::strong_count(files) == 1).is_some()
+    }
+
+    /// Never opens the files again, unless they are open. True: they were not, and what is known of them is what another process
+    /// may have changed.
+    pub(crate) fn abandon_closed(&self) -> bool {
+        let mut state = self.files.lock();
+        let is_closed = state.open.is_none();
+        state.gone |= is_closed;
+        is_closed
+    }
+
+    /// Its files are never opened again.
+    pub(crate) fn is_given_up(&self) -> bool {
+        self.files.lock().gone
+    }
+
+    /// Its files were made. Blocks.
+    pub(crate) fn is_made(&self) -> bool {
+        self.files.lock().made
     }
 
     /// Sets the sidecar's time of modification, if there is a sidecar. Blocks.

@@ -7,11 +7,13 @@ use http::header::HOST;
 use http::request::Parts;
 use link::Uri;
 
-/// The methods that the edge answers.
+/// The methods that the edge answers; media by the first two only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Method {
     Get,
     Head,
+    Post,
+    Options,
 }
 
 /// A request that can be thought about: method known, target normalised, host present.
@@ -37,6 +39,8 @@ pub(crate) fn accept<'a>(incoming: &Incoming<'a>) -> Result<Accepted<'a>, Refusa
     let method = match head.method {
         http::Method::GET => Method::Get,
         http::Method::HEAD => Method::Head,
+        http::Method::POST => Method::Post,
+        http::Method::OPTIONS => Method::Options,
         _ => return Err(Refusal::BadMethod),
     };
     let uri = Uri::parse(target).map_err(|_| Refusal::BadTarget)?;
@@ -116,7 +120,7 @@ mod tests {
     fn requests_are_bounded() {
         assert_eq!(check("GET", "/stream/1/2", &["a"]), Ok("a".into()));
         assert_eq!(check("HEAD", "http://a:80/stream/1/2", &["a"]), Ok("a".into()));
-        assert_eq!(check("POST", "/", &["a"]), Err(Refusal::BadMethod));
+        assert_eq!(check("DELETE", "/", &["a"]), Err(Refusal::BadMethod));
         assert_eq!(check("GET", "/%00", &["a"]), Err(Refusal::BadTarget));
         assert_eq!(check("GET", "/../x", &["a"]), Err(Refusal::BadTarget));
         assert_eq!(check("GET", "/", &[]), Err(Refusal::BadHost));

@@ -5,6 +5,7 @@ use crate::json_line::JsonLine;
 use crate::log_writer::{self, LineQueue, WriterGuard};
 use crate::outcome::Outcome;
 use config::gateway::AccessLog;
+use http::HeaderValue;
 use http::Method;
 use slice::MediaId;
 use std::io::Write;
@@ -46,6 +47,8 @@ pub(crate) struct Entry {
     pub(crate) status: u16,
     pub(crate) bytes: u64,
     pub(crate) first_byte: Option<Duration>,
+    /// What goes out with the head, once the tenant is known.
+    pub(crate) hsts: Option<HeaderValue>,
     /// Why it ended as it did, in our own words; for operators only.
     pub(crate) reason: Option<String>,
 }
@@ -133,10 +136,38 @@ pub(crate) fn bounded(bytes: &[u8]) -> String {
     }
 }
 
-/// A target or a referer without its query, which may hold credentials.
+/// A target or a referer without its query, which may hold credentials, and without path-prefix tokens.
 pub(crate) fn without_query(url: &[u8]) -> String {
     let end = url.iter().position(|byte| matches!(byte, b'?' | b'#')).unwrap_or(url.len());
-    bounded(&url[..end])
+    let path = &url[..end];
+    if path.iter().any(|byte| matches!(byte, b'~' | b'%')) { bounded(&without_tokens(path)) } else { bounded(path) }
+}
+
+/// Such a token is a segment that begins with `~`. Mark and slash may be spelt as escapes: it is looked for in either spelling, and one that
+/// some other part of the path takes back is hidden all the same.
+fn without_tokens(path: &[u8]) -> Vec<u8> {
+    let spelt = |at: usize, raw: u8, escape: &[u8]| match path.get(at..) {
+        Some([first, ..]) if *first == raw => Some(1),
+        Some(rest) if rest.get(..3).is_some_and(|three| three.eq_ignore_ascii_case(escape)) => Some(3),
+        _ => None,
+    };
+    let (mut shown, mut at) = (Vec::with_capacity(path.len()), 0);
+    while let Some(byte) = path.get(at) {
+        let Some(slash) = spelt(at, b'/', b"%2F") else {
+            shown.push(*byte);
+            at += 1;
+            continue;
+        };
+        shown.extend_from_slice(&path[at..at + slash]);
+        at += slash;
+        if spelt(at, b'~', b"%7E").is_some() {
+            shown.push(b'~');
+            while at < path.len() && spelt(at, b'/', b"%2F").is_none() {
+                at += 1;
+            }
+        }
+    }
+    shown
 }
 
 impl RequestId {
@@ -191,6 +222,15 @@ mod tests {
     fn credentials_of_others_are_cut_off() {
         assert_eq!(without_query(b"https://a.example/x?token=s#f"), "https://a.example/x");
         assert_eq!(without_query(b"/a#b?c"), "/a");
+        for (target, shown) in [
+            ("/~1.2...MAC/stream/-5/7", "/~/stream/-5/7"),
+            ("//%7e1.2...MAC/stream/-5/7%20x?a", "//~/stream/-5/7%20x"),
+            ("/x/..%2f~1.2...MAC%2Fstream", "/x/..%2f~%2Fstream"),
+            ("https://a.example/~1.2...MAC", "https://a.example/~"),
+            ("/stream/-5/7/a~b.mp4", "/stream/-5/7/a~b.mp4"),
+        ] {
+            assert_eq!(without_query(target.as_bytes()), shown, "{target}");
+        }
     }
 
     #[test]

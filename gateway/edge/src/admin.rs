@@ -1,170 +1,162 @@
-//! The operator's listener: `/healthz`, `/metrics`; state and changes of plugins, cache and takedowns. Never for viewers.
+//! The operator's listener: health, metrics and the admin API. Never for viewers.
+//!
+//! `/livez`, `/readyz` and `/healthz` are answered without a token, since they tell nothing but whether; `/metrics` too, unless the settings say otherwise. All
+//! else is the table's ([`admin_api`]), each resource in a file of its own below.
+
+pub(crate) mod audit;
+pub(crate) mod cache;
+pub(crate) mod drain;
+mod health;
+pub(crate) mod plugins;
+pub(crate) mod report;
+pub(crate) mod revocations;
+pub(crate) mod sessions;
+pub(crate) mod settings;
+pub(crate) mod takedowns;
+pub(crate) mod tenants;
 
 use crate::edge::Edge;
-use crate::{cache_admin, plugin_admin, takedown_admin};
+use admin_api::{Answer, Api, Problem, Request};
 use async_trait::async_trait;
-use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE};
-use http::{HeaderMap, Method, Response, StatusCode};
+use health::Health;
+use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE};
+use http::{HeaderValue, Method, Response, StatusCode};
 use pingora::apps::http_app::ServeHttp;
 use pingora::protocols::http::ServerSession;
-use secrecy::ExposeSecret;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-use sha2::{Digest, Sha256};
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpStream;
 
-/// Longest wait for a connection to ourselves.
-const HEALTH_PATIENCE: Duration = Duration::from_secs(1);
 /// Bytes of the longest body.
-const LONGEST: usize = 64 << 10;
+const LONGEST: usize = 256 << 10;
+/// Bytes of a longer one that are read before the connection is closed.
+const LONGEST_READ: usize = 8 << 20;
+/// How long a body may stay without a new byte.
+const BODY_PATIENCE: Duration = Duration::from_secs(30);
 const TEXT: &str = "text/plain; charset=utf-8";
 
 /// Answers operators and their tools.
 pub(crate) struct Admin {
     edge: Arc<Edge>,
-    public: Vec<SocketAddr>,
+    api: Api<Arc<Edge>>,
+    health: Health,
 }
 
-/// An answer before it is one of HTTP's.
-pub(crate) struct Reply {
-    pub(crate) status: StatusCode,
-    pub(crate) content_type: &'static str,
-    pub(crate) body: Vec<u8>,
-}
-
-/// A question.
-pub(crate) struct Asked {
-    pub(crate) method: Method,
-    pub(crate) query: String,
-    headers: HeaderMap,
-    body: Vec<u8>,
-}
-
-impl Asked {
-    /// Whether who asks may change something.
-    pub(crate) fn is_allowed(&self, edge: &Edge) -> Result<(), Reply> {
-        let Some(token) = &edge.admin_token else {
-            return Err(Reply::text(StatusCode::FORBIDDEN, "set admin.token in the settings to allow changes"));
-        };
-        let sent = self.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
-        // Hashes have one length, and where they differ says nothing about the token.
-        let right = sent.is_some_and(|sent| Sha256::digest(sent) == Sha256::digest(token.expose_secret()));
-        if right {
-            Ok(())
-        } else {
-            Err(Reply::text(StatusCode::UNAUTHORIZED, "Authorization: Bearer with admin.token is wanted"))
-        }
-    }
-
-    /// The JSON that was posted.
-    pub(crate) fn body<T: DeserializeOwned>(&self) -> Result<T, Reply> {
-        serde_json::from_slice(&self.body).map_err(|error| Reply::text(StatusCode::BAD_REQUEST, &error.to_string()))
-    }
-}
-
-impl Reply {
-    pub(crate) fn json(value: &impl Serialize) -> Self {
-        match serde_json::to_vec_pretty(value) {
-            Ok(mut body) => {
-                body.push(b'\n');
-                Self { status: StatusCode::OK, content_type: "application/json", body }
-            }
-            Err(error) => {
-                tracing::error!(%error, "an answer could not be written");
-                Self::text(StatusCode::INTERNAL_SERVER_ERROR, "no answer")
-            }
-        }
-    }
-
-    /// A line for people.
-    pub(crate) fn text(status: StatusCode, text: &str) -> Self {
-        Self { status, content_type: TEXT, body: format!("{text}\n").into_bytes() }
-    }
+/// The API of this release.
+pub(crate) fn api() -> Api<Arc<Edge>> {
+    let operations = [
+        tenants::operations(),
+        takedowns::operations(),
+        revocations::operations(),
+        report::operations(),
+        cache::operations(),
+        plugins::operations(),
+        sessions::operations(),
+        settings::operations(),
+        drain::operations(),
+    ];
+    Api::new("streamvault gateway: admin API", env!("CARGO_PKG_VERSION"), operations.into_iter().flatten().collect())
 }
 
 impl Admin {
     /// `public` are the addresses that viewers connect to; unix sockets among them are passed over.
     pub(crate) fn new(edge: Arc<Edge>, public: &[String]) -> Self {
-        Self { edge, public: public.iter().filter_map(|address| address.parse().ok()).map(reachable).collect() }
+        Self { health: Health::new(edge.clone(), public), api: api(), edge }
     }
 
-    async fn health(&self) -> Reply {
-        if self.is_healthy().await {
-            Reply::text(StatusCode::OK, "ok")
-        } else {
-            Reply::text(StatusCode::SERVICE_UNAVAILABLE, "a public address can't be connected to")
-        }
-    }
-
-    /// Healthy is who can be connected to: a process alone is not a gateway.
-    async fn is_healthy(&self) -> bool {
-        for address in &self.public {
-            let connected = tokio::time::timeout(HEALTH_PATIENCE, TcpStream::connect(address)).await;
-            if !matches!(connected, Ok(Ok(_))) {
-                return false;
-            }
-        }
-        true
-    }
-
-    fn metrics(&self) -> Reply {
+    fn metrics(&self) -> Answer {
         match self.edge.metrics_text() {
-            Ok(body) => Reply { status: StatusCode::OK, content_type: "text/plain; version=0.0.4", body },
+            Ok(body) => {
+                let content_type = "text/plain; version=0.0.4";
+                Answer { status: StatusCode::OK, content_type, header: None, body, audit: None }
+            }
             Err(error) => {
                 tracing::error!(%error, "metrics could not be written");
-                Reply::text(StatusCode::INTERNAL_SERVER_ERROR, "no metrics")
+                Answer::refusal(&Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "no metrics"))
             }
         }
+    }
+
+    /// What needs no token.
+    async fn open(&self, method: &Method, path: &str) -> Option<Answer> {
+        if *method != Method::GET && *method != Method::HEAD {
+            return None;
+        }
+        let (status, text) = match path {
+            "/livez" => (StatusCode::OK, "ok".to_owned()),
+            "/healthz" => self.health.healthz().await,
+            "/readyz" => self.health.readyz().await,
+            "/metrics" if self.edge.live.open_metrics() => return Some(self.metrics()),
+            _ => return None,
+        };
+        Some(Answer { status, content_type: TEXT, header: None, body: format!("{text}\n").into_bytes(), audit: None })
+    }
+
+    async fn answer(&self, session: &mut ServerSession) -> Answer {
+        let head = session.req_header();
+        let (method, path) = (head.method.clone(), head.uri.path().to_owned());
+        let query = head.uri.query().unwrap_or_default().to_owned();
+        let authorization = head.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        if let Some(answer) = self.open(&method, &path).await {
+            return answer;
+        }
+        let tokens = self.edge.live.tokens();
+        let known = tokens.judge(authorization.as_deref()).is_some();
+        // Read to the end, or whoever is still sending would see its connection reset and no answer; kept only if it is of use.
+        let (mut body, mut length) = (Vec::new(), 0);
+        loop {
+            match tokio::time::timeout(BODY_PATIENCE, session.read_request_body()).await {
+                Ok(Ok(Some(piece))) => {
+                    length += piece.len();
+                    if known && length <= LONGEST {
+                        body.extend_from_slice(&piece);
+                    }
+                    if length > LONGEST_READ {
+                        session.set_keepalive(None);
+                        break;
+                    }
+                }
+                Ok(Ok(None)) => break,
+                Ok(Err(_)) | Err(_) => {
+                    session.set_keepalive(None);
+                    if known {
+                        return Answer::refusal(&Problem::bad_request("the body broke off"));
+                    }
+                    break;
+                }
+            }
+        }
+        if known && length > LONGEST {
+            let detail = format!("a body has {LONGEST} bytes at most");
+            return Answer::refusal(&Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail));
+        }
+        if known && path == "/metrics" && method == Method::GET {
+            return self.metrics();
+        }
+        let authorization = authorization.as_deref();
+        let request = Request { method: &method, path: &path, query: &query, authorization, body: &body };
+        self.api.answer(self.edge.clone(), &tokens, request).await
     }
 }
 
 #[async_trait]
 impl ServeHttp for Admin {
     async fn response(&self, session: &mut ServerSession) -> Response<Vec<u8>> {
-        let head = session.req_header();
-        let path = head.uri.path().to_owned();
-        let mut asked = Asked {
-            method: head.method.clone(),
-            query: head.uri.query().unwrap_or_default().to_owned(),
-            headers: head.headers.clone(),
-            body: Vec::new(),
-        };
-        while let Ok(Some(piece)) = session.read_request_body().await {
-            if asked.body.len() + piece.len() > LONGEST {
-                return answer(Reply::text(StatusCode::PAYLOAD_TOO_LARGE, "too long"));
-            }
-            asked.body.extend_from_slice(&piece);
+        let Answer { status, content_type, header, body, audit } = self.answer(session).await;
+        if let Some(audit) = audit {
+            self.edge.live.audit(&audit).await;
         }
-        let segment = path.trim_start_matches('/').split('/').next().unwrap_or_default();
-        let rest = path.get(segment.len() + 1..).unwrap_or_default();
-        let reply = match segment {
-            "healthz" if rest.is_empty() => self.health().await,
-            "metrics" if rest.is_empty() => self.metrics(),
-            "plugins" => plugin_admin::answer(&self.edge, rest, &asked).await,
-            "cache" => cache_admin::answer(&self.edge, rest.trim_start_matches('/'), &asked).await,
-            "takedown" => takedown_admin::answer(&self.edge, rest, &asked).await,
-            _ => Reply::text(StatusCode::NOT_FOUND, "/healthz, /metrics, /plugins, /cache or /takedown"),
-        };
-        answer(reply)
+        let length = body.len();
+        let mut response = Response::new(body);
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Some((name, value)) = header
+            && let Ok(value) = HeaderValue::try_from(value)
+        {
+            headers.insert(name, value);
+        }
+        response
     }
-}
-
-/// An address that listens everywhere is asked on loopback.
-fn reachable(mut address: SocketAddr) -> SocketAddr {
-    if address.ip().is_unspecified() {
-        address.set_ip(if address.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() });
-    }
-    address
-}
-
-fn answer(reply: Reply) -> Response<Vec<u8>> {
-    let length = reply.body.len();
-    let mut response = Response::new(reply.body);
-    *response.status_mut() = reply.status;
-    response.headers_mut().insert(CONTENT_TYPE, http::HeaderValue::from_static(reply.content_type));
-    response.headers_mut().insert(CONTENT_LENGTH, http::HeaderValue::from(length));
-    response
 }

@@ -2,9 +2,11 @@
 
 use crate::accept::Accepted;
 use crate::directory::Tenanted;
+use crate::identities::Identities;
 use crate::refusal::Refusal;
 use crate::selection::media_of;
 use crate::tenant::Tenant;
+use identity::Kind;
 use link::{Grant, LinkRequest, Verdict};
 use slice::MediaId;
 use std::sync::Arc;
@@ -23,8 +25,9 @@ pub(crate) struct Signed<'a> {
 }
 
 /// Judges the link. A path that is no stream is told so before its signature is looked at: there is nothing behind it.
-pub(crate) fn authorize(tenanted: Tenanted<'_>, now: i64) -> Result<Signed<'_>, Refusal> {
-    let Tenanted { accepted, tenant, alone } = tenanted;
+pub(crate) fn authorize<'a>(tenanted: Tenanted<'a>, identities: &Identities, now: i64) -> Result<Signed<'a>, Refusal> {
+    let Tenanted { mut accepted, tenant, alone } = tenanted;
+    tenant.links.take_token(&mut accepted.uri);
     let media = media_of(&accepted.uri).ok_or(Refusal::NoSuchPath)?;
     let remote_addr = accepted.remote.map(|remote| &*remote.text);
     let request = LinkRequest { uri: &accepted.uri, host: Some(&accepted.host), remote_addr, now };
@@ -34,6 +37,9 @@ pub(crate) fn authorize(tenanted: Tenanted<'_>, now: i64) -> Result<Signed<'_>, 
         Verdict::Expired(_) => return Err(Refusal::LinkExpired),
         Verdict::Invalid(reason) => return Err(Refusal::LinkInvalid(reason)),
     };
+    if grant.id.as_ref().is_some_and(|id| identities.revoked.has(&tenant.id, Kind::Link, id, now)) {
+        return Err(Refusal::LinkRevoked);
+    }
     Ok(Signed { accepted, tenant, alone, grant, expired, media })
 }
 

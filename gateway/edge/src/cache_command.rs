@@ -1,6 +1,6 @@
 //! `gateway cache …`: asks a running gateway's admin listener.
 
-use crate::cache_admin::{Checked, PurgeWanted, Row, Stat, VerifyWanted};
+use crate::admin::cache::{Checked, Figure, PurgeWanted, Row, Stat, VerifyWanted};
 use crate::columns::{bytes, time};
 use crate::selection::Selection;
 use admin_client::{AdminClient, AdminError, Gateway, align};
@@ -213,14 +213,14 @@ pub(crate) fn run(command: &CacheCommand) -> Result<(), CommandFailure> {
 
 fn stat(args: &StatArgs) -> Result<(), CommandFailure> {
     let admin = AdminClient::new(&args.gateway, PURGE)?;
-    let body = admin.ask(Method::GET, "/cache/stat")?;
+    let body = admin.ask(Method::GET, "/v1/cache")?;
     if args.json {
         return Ok(write!(stdout(), "{body}")?);
     }
     let stat: Stat = admin.read(&body)?;
     let mut rows =
         vec![vec!["max_size".to_owned(), bytes(stat.max_size)], vec!["slice_size".to_owned(), bytes(stat.slice_size)]];
-    rows.extend(stat.figures.into_iter().map(|(name, value)| {
+    rows.extend(stat.figures.into_iter().map(|Figure { name, value }| {
         let shown = if name.starts_with("bytes_") { bytes(value) } else { value.to_string() };
         vec![name, shown]
     }));
@@ -230,7 +230,7 @@ fn stat(args: &StatArgs) -> Result<(), CommandFailure> {
 fn list(args: &Ls) -> Result<(), CommandFailure> {
     let admin = AdminClient::new(&args.gateway, PURGE)?;
     let after = args.after.as_ref().map(|after| pair("after", after)).unwrap_or_default();
-    let path = format!("/cache/ls?limit={}{after}{}", args.limit, args.which.query());
+    let path = format!("/v1/cache/media?limit={}{after}{}", args.limit, args.which.query());
     let body = admin.ask(Method::GET, &path)?;
     if args.json {
         return Ok(write!(stdout(), "{body}")?);
@@ -256,7 +256,7 @@ fn list(args: &Ls) -> Result<(), CommandFailure> {
 fn verify(args: &Verify) -> Result<(), CommandFailure> {
     let admin = AdminClient::new(&args.gateway, VERIFY)?;
     let rate = args.rate.and_then(|rate| std::num::NonZeroU64::new(rate.bytes()));
-    let body = admin.post("/cache/verify", &VerifyWanted { what: args.which.selection(), rate })?;
+    let body = admin.post("/v1/cache/verify", &VerifyWanted { what: args.which.selection(), rate })?;
     let checked: Checked = admin.read(&body)?;
     let Checked { slices, rotten, unreadable, in_use, .. } = checked;
     if args.json {
@@ -277,7 +277,7 @@ fn verify(args: &Verify) -> Result<(), CommandFailure> {
 fn purge(args: &Purge) -> Result<(), CommandFailure> {
     let admin = AdminClient::new(&args.gateway, PURGE)?;
     let wanted = PurgeWanted { what: args.which.selection(), cut: args.running == RunningArg::Cut };
-    let body = admin.post("/cache/purge", &wanted)?;
+    let body = admin.post("/v1/cache/purge", &wanted)?;
     let PurgeDone { media, slices, bytes: size, undeleted, everything, gateways } = admin.read(&body)?;
     if args.json {
         write!(stdout(), "{body}")?;

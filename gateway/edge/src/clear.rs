@@ -25,10 +25,10 @@ pub(crate) async fn clear<'a>(
         (Some(ads), Some(request)) => {
             let meta = media.meta();
             request.set_found(meta.size, Some(meta.content_type.clone()));
-            let tokens = permitted.identified.authorized.tenant.tokens.as_ref();
+            let tenant = &permitted.identified.authorized.tenant;
             let mut cookies = decided(ads.ads(request).await)?;
-            // Who a viewer is, is the frontend's to say.
-            cookies.retain(|cookie| !tokens.is_some_and(|tokens| tokens.is_cookie(&cookie.name)));
+            // Who a viewer is, is the frontend's and the gateway's to say.
+            cookies.retain(|cookie| !tenant.is_credential(&cookie.name));
             cookies
         }
         _ => Vec::new(),

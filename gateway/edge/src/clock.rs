@@ -17,6 +17,11 @@ pub(crate) fn unix() -> i64 {
     i64::try_from(now.as_secs()).unwrap_or(i64::MAX)
 }
 
+/// Both of them.
+pub(crate) fn now() -> certificates::Now {
+    certificates::Now { unix: unix(), tick: tick() }
+}
+
 /// The time of day, as far as the machine knows it.
 pub(crate) fn wall() -> SystemTime {
     SystemTime::now()

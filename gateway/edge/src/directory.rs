@@ -140,6 +140,22 @@ impl Directory {
         }
     }
 
+    /// Whether a tenant has the host, by its full name: of `*` and `*.parent` anybody can make up as many as it likes.
+    pub(crate) async fn has(&self, host: &str, plugins: &LivePlugins, tick: Duration) -> bool {
+        let epoch = self.epoch.load(Ordering::Acquire);
+        let fixed = self.fixed();
+        if fixed.has(host) || fixed.naming(host).is_some() {
+            return fixed.has(host);
+        }
+        match plugins.chain(Hook::Tenant, &self.nobody) {
+            Some(plugins) => {
+                let found = self.asked(host, &plugins, epoch, tick).await;
+                found.is_ok_and(|tenant| tenant.is_some_and(|tenant| tenant.has_host(host)))
+            }
+            None => false,
+        }
+    }
+
     async fn of_host(
         &self,
         host: &str,
@@ -235,12 +251,15 @@ fn build(record: TenantRecord, folder: &Path) -> Result<Tenant, TenantError> {
     if record.status == TenantStatus::Suspended {
         // Its page is shown whether or not its secrets are still there; nothing is ever signed with this one.
         let nobodys = Secret::inline(format!("{:032x}", rand::random::<u128>())).map_err(failed)?;
-        let link = Link::with_secrets(vec![LinkSecret { id: "none".to_owned(), secret: nobodys }]);
+        let link = Link::with_secrets(vec![LinkSecret { id: "none".to_owned(), secret: nobodys, scheme: None }]);
         return Tenant::found(record, &link, None);
     }
     let read = |name: &str| Secret::from_file(folder.join(name));
-    let secrets: Result<Vec<_>, SecretError> =
-        record.link_secrets.iter().map(|id| Ok(LinkSecret { id: id.clone(), secret: read(id)? })).collect();
+    let secrets: Result<Vec<_>, SecretError> = record
+        .link_secrets
+        .iter()
+        .map(|id| Ok(LinkSecret { id: id.clone(), secret: read(id)?, scheme: None }))
+        .collect();
     let link = Link::with_secrets(secrets.map_err(failed)?);
     let viewer = match read(VIEWER_KEY) {
         Ok(key) => {

@@ -1,21 +1,35 @@
 //! Everything a request needs, built once from the settings.
 
 use crate::access_log::AccessLogger;
-use crate::acts::Acts;
+use crate::acts::{self, Acts};
+use crate::certificates::{Certificates, CertificatesError};
 use crate::clock;
+use crate::connections::Connections;
 use crate::crowd::Crowd;
+use crate::daily::Daily;
 use crate::directory::Directory;
+use crate::identities::Identities;
+use crate::kin::Kin;
 use crate::labels::Labelled;
+use crate::lifecycle::Lifecycle;
+use crate::live::Live;
+use crate::log_level::LogLevel;
 use crate::log_writer::WriterGuard;
+use crate::managed::{self, Managed, ManagedError};
 use crate::metrics::{Elsewhere, Metrics, Rows};
 use crate::observe::Observer;
 use crate::place::PlaceFile;
 use crate::plugin_metrics;
 use crate::plugins::{LivePlugins, PluginsError};
-use crate::reload::{Reloader, warn_of_lists};
+use crate::predecessor::{Predecessor, SuccessionError};
+use crate::proxies::Proxies;
+use crate::rates::{self, RateBook};
+use crate::redis_server::server;
+use crate::reload::{Parts, Reloader, looks, warn_of_lists};
+use crate::sign_outs::{self, SignOuts};
 use crate::takedown::Takedowns;
 use crate::tenant::TenantError;
-use crate::tenants::Tenants;
+use crate::tenant_metrics;
 use broadcast::Broadcast;
 use cache::{Cache, CacheConfig, CacheStats};
 use config::{GatewaySettings, PeerAddress};
@@ -27,7 +41,6 @@ use slice::SliceOrigin;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::Duration;
 use takedown::FileError;
 use tokio_util::sync::CancellationToken;
 
@@ -38,38 +51,31 @@ pub(crate) struct Edge {
     pub(crate) reloader: Reloader,
     pub(crate) observer: Observer,
     pub(crate) limiter: Limiter,
+    pub(crate) rates: Arc<RateBook>,
     pub(crate) labelled: Labelled,
     pub(crate) cache: Cache,
-    pub(crate) cache_size: CacheSize,
+    /// Bytes of a slice.
+    pub(crate) slice_size: u64,
     /// A check of the cache is under way.
     pub(crate) verifying: AtomicBool,
     pub(crate) takedowns: Arc<Takedowns>,
     pub(crate) acts: Acts,
+    pub(crate) sign_outs: Arc<SignOuts>,
+    pub(crate) identities: Identities,
+    pub(crate) certificates: Arc<Certificates>,
+    pub(crate) proxies: Proxies,
     pub(crate) hive: HiveClient,
     /// The fleet, if the gateway is one of several.
     pub(crate) peers: Option<Peers>,
     pub(crate) metrics: Metrics,
     pub(crate) access_log: AccessLogger,
-    pub(crate) limits: Limits,
+    pub(crate) live: Arc<Live>,
+    pub(crate) daily: Daily,
     pub(crate) crowd: Crowd,
+    pub(crate) lifecycle: Arc<Lifecycle>,
+    pub(crate) connections: Arc<Connections>,
     /// Ends transfers that outlast the drain.
     pub(crate) closing: CancellationToken,
-    /// Who knows it may change plugins.
-    pub(crate) admin_token: Option<SecretString>,
-}
-
-/// What the settings say of the cache, in bytes.
-pub(crate) struct CacheSize {
-    pub(crate) slice: u64,
-    pub(crate) max: u64,
-}
-
-/// Bounds on one viewer.
-pub(crate) struct Limits {
-    pub(crate) max_ranges: usize,
-    pub(crate) write_timeout: Duration,
-    pub(crate) keepalive: Duration,
-    pub(crate) min_send_rate: Option<usize>,
 }
 
 /// The edge could not be built from settings that are valid by themselves.
@@ -78,78 +84,122 @@ pub(crate) enum EdgeError {
     #[error(transparent)]
     Tenant(#[from] TenantError),
     #[error(transparent)]
+    Managed(#[from] ManagedError),
+    #[error(transparent)]
     Plugins(#[from] PluginsError),
+    #[error(transparent)]
+    Succession(#[from] SuccessionError),
     #[error("cache: {0}")]
     Cache(#[from] cache::OpenError),
     #[error("takedown.file: {0}")]
     Takedown(#[from] FileError),
     #[error("redis: {0}")]
-    Redis(#[from] broadcast::SetupError),
+    Redis(#[from] redis_link::AddressError),
+    #[error("what tenants sent this month: {0}")]
+    Rates(std::io::Error),
     #[error("hive.token holds characters that can't stand in a header")]
     Token(#[from] http::header::InvalidHeaderValue),
+    #[error(transparent)]
+    Certificates(#[from] CertificatesError),
     #[error("peers: {0}")]
     Peers(#[from] PeersError),
     #[error("metrics: {0}")]
     Metrics(#[from] prometheus::Error),
     #[error("log.access: {0}")]
     AccessLog(#[from] std::io::Error),
+    #[error("report.folder: {0}")]
+    Report(std::io::Error),
 }
 
 impl Edge {
     /// Opens the cache and the access log, and loads plugins; connects nowhere. `file` is where the settings came from, and
-    /// will be read again. The guard flushes the access log when dropped.
-    pub(crate) fn new(settings: &GatewaySettings, file: &Path) -> Result<(Arc<Self>, Option<WriterGuard>), EdgeError> {
-        let tenants = Tenants::new(&settings.tenant)?;
+    /// will be read again. From `predecessor` the folders are taken right before those are opened that one process alone may have: what fails before
+    /// has touched none of them. From then on its acts are heard. The guard flushes the access log when dropped.
+    pub(crate) fn new(
+        settings: &GatewaySettings,
+        file: &Path,
+        log: LogLevel,
+        predecessor: Option<&Predecessor>,
+    ) -> Result<(Arc<Self>, Option<WriterGuard>), EdgeError> {
+        let looked = looks(&plugin_package::specs(&settings.plugin));
         let plugins = Arc::new(load_plugins(settings)?);
-        let folder = settings.plugins.secrets_folder.clone();
-        let directory = Arc::new(Directory::new(tenants, settings.plugins.tenant_ttl.get(), folder));
+        let mut managed = Managed::open(settings)?;
+        let directory = Arc::new(managed::directory(settings, managed.as_ref())?);
         warn_of_lists(&plugins, &directory);
+        let certificates = Arc::new(Certificates::new(settings, &directory, &plugins)?);
         let trust = plugin_package::trust(&settings.plugins).map_err(PluginsError::from)?;
-        let reloader = Reloader::new(file.to_owned(), settings, trust, plugins.clone(), directory.clone());
         let hive = HiveClient::new(hive_config(&settings.hive))?;
         let peers = peers(settings, &hive)?;
         let origin: Arc<dyn SliceOrigin> = match &peers {
             Some(peers) => Arc::new(peers.clone()),
             None => Arc::new(hive.clone()),
         };
-        let cache = Cache::open(cache_config(&settings.cache), origin)?;
+        let (access_log, guard) = AccessLogger::open(&settings.log.access)?;
+        if let Some(predecessor) = predecessor {
+            predecessor.take_folders()?;
+            // It may have changed some while plugins were compiled here.
+            managed = Managed::open(settings)?;
+            directory.replace(managed::served(settings, managed.as_ref())?);
+        }
+        // Before the cache, whose folder takes its time: what its operators take down meanwhile is written down here.
         let takedowns = Arc::new(Takedowns::open(&settings.takedown)?);
+        let heard = takedowns.clone();
+        let kin = Arc::new(Kin::new(move |body| acts::at_once(&heard, body)));
+        if let Some(predecessor) = predecessor {
+            predecessor.listen(&kin)?;
+        }
+        let rates = Arc::new(RateBook::new(settings, clock::unix()).map_err(EdgeError::Rates)?);
+        let cache = Cache::open(cache_config(&settings.cache), origin)?;
+        let live = Arc::new(Live::new(settings));
+        let connections = Arc::new(Connections::new(settings));
+        let parts = Parts {
+            plugins: plugins.clone(),
+            directory: directory.clone(),
+            live: live.clone(),
+            connections: connections.clone(),
+            rates: rates.clone(),
+            cache: cache.clone(),
+            log,
+            managed,
+            looked,
+        };
+        let reloader = Reloader::new(file.to_owned(), settings, trust, parts);
         let place = PlaceFile::new(&settings.cache.folder);
         let way = settings
             .redis
             .as_ref()
-            .map(|redis| Broadcast::new(redis.url.expose(), &redis.prefix, redis.timeout.get(), place.read()));
-        let acts = Acts::new(cache.clone(), takedowns.clone(), way.transpose()?, place);
-        let (access_log, guard) = AccessLogger::open(&settings.log.access)?;
-        let limits = Limits {
-            max_ranges: settings.limits.max_ranges,
-            write_timeout: settings.limits.write_timeout.get(),
-            keepalive: settings.limits.keepalive.get(),
-            min_send_rate: settings
-                .limits
-                .min_send_rate
-                .map(|rate| usize::try_from(rate.bytes()).unwrap_or(usize::MAX)),
-        };
+            .map(|redis| Ok(Broadcast::at(server(redis)?, &redis.prefix, redis.timeout.get(), place.read())));
+        let way = way.transpose().map_err(EdgeError::Redis)?;
+        let identities = Identities::new(settings)?;
+        let sign_outs_way = settings.redis.as_ref().map(sign_outs::way).transpose().map_err(EdgeError::Redis)?;
+        let acts = Acts::new(cache.clone(), takedowns.clone(), identities.revoked.clone(), way, place, kin.clone());
         let edge = Self {
             directory,
             plugins,
             reloader,
             observer: Observer::default(),
             limiter: Limiter::new(),
+            rates,
             labelled: Labelled::new(),
             cache,
-            cache_size: CacheSize { slice: settings.cache.slice_size.bytes(), max: settings.cache.max_size.bytes() },
+            slice_size: settings.cache.slice_size.bytes(),
             verifying: AtomicBool::new(false),
             takedowns,
+            sign_outs: Arc::new(SignOuts::new(identities.revoked.clone(), sign_outs_way, acts.kin.clone())),
             acts,
+            identities,
+            certificates,
+            proxies: Proxies::new(&settings.proxies),
             hive,
             peers,
             metrics: Metrics::new()?,
             access_log,
-            limits,
+            live,
+            daily: Daily::open(&settings.report).map_err(EdgeError::Report)?,
             crowd: Crowd::default(),
+            lifecycle: Arc::new(Lifecycle::new(&settings.limits)),
+            connections,
             closing: CancellationToken::new(),
-            admin_token: settings.admin.token.as_ref().map(|token| SecretString::from(token.expose())),
         };
         Ok((Arc::new(edge), guard))
     }
@@ -164,6 +214,8 @@ impl Edge {
     pub(crate) fn metrics_text(&self) -> Result<Vec<u8>, prometheus::Error> {
         let stats = self.cache.stats();
         let limits = self.limiter.stats(clock::tick());
+        let (certificate_events, certificate_state) = self.certificates.figures();
+        let (connection_events, connection_state) = self.connections.figures();
         let hives = self.hive.health();
         let out_of_reach = hives.iter().filter(|(_, left_alone)| *left_alone).count();
         let mut text = self.metrics.text(&Elsewhere {
@@ -177,8 +229,14 @@ impl Edge {
             hives: vec![("named", hives.len() as u64), ("out_of_reach", out_of_reach as u64)],
             peers: self.peers.as_ref().map(|peers| peers.stats().snapshot()).unwrap_or_default(),
             fleet: self.peers.as_ref().map(fleet).unwrap_or_default(),
+            certificate_events,
+            certificate_state,
+            connection_events,
+            connection_state,
         })?;
+        tenant_metrics::write(&self.daily.ledger.totals(), &mut text);
         plugin_metrics::write(&self.plugins.stats(), &mut text);
+        rates::write_metrics(&self.rates.rates.stats(), &mut text);
         Ok(text)
     }
 }
@@ -250,7 +308,7 @@ fn hive_address(address: &PeerAddress) -> HiveAddress {
     }
 }
 
-fn cache_config(settings: &config::gateway::Cache) -> CacheConfig {
+pub(crate) fn cache_config(settings: &config::gateway::Cache) -> CacheConfig {
     CacheConfig {
         // The settings' own check keeps it far below 4 GiB; the cache checks again.
         slice_size: u32::try_from(settings.slice_size.bytes()).unwrap_or(u32::MAX),

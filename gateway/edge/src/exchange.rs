@@ -5,12 +5,12 @@ use crate::access_log::{Entry, RequestId, bounded, without_query};
 use crate::clock;
 use crate::downstream::Downstream;
 use crate::edge::Edge;
-use crate::flow::{self, Incoming};
+use crate::flow::{self, Answered, Incoming};
 use crate::outcome::Outcome;
-use crate::plan::Ready;
 use crate::refusal::Refusal;
 use crate::remote::Remote;
 use crate::serve::{self, AskedFor, Cut, wants_html};
+use crate::service::Body;
 use cache::ReadError;
 use http::HeaderMap;
 use http::header::{HeaderName, RANGE, REFERER, USER_AGENT};
@@ -35,10 +35,14 @@ pub(crate) struct Asked<'a> {
     pub(crate) target: &'a [u8],
     pub(crate) remote: Option<&'a Remote>,
     pub(crate) protocol: &'static str,
-    /// Over TLS.
+    /// Over TLS, as far as the viewer is concerned.
     pub(crate) secure: bool,
+    /// Viewers without TLS are sent to this port.
+    pub(crate) https_port: Option<u16>,
     /// The answer can be sent out of files.
     pub(crate) sends_stretches: bool,
+    /// What came after the head.
+    pub(crate) body: &'a Body,
 }
 
 /// Counts a request as active for as long as its exchange lives, however it ends.
@@ -68,14 +72,16 @@ impl Exchange {
     }
 
     /// Runs the flow.
-    pub(crate) async fn decide(&mut self, edge: &Edge, asked: &Asked<'_>) -> Result<Ready, Refusal> {
+    pub(crate) async fn decide(&mut self, edge: &Edge, asked: &Asked<'_>) -> Result<Answered, Refusal> {
         let incoming = Incoming {
             request_id: self.entry.request_id,
             head: asked.head,
             target: asked.target,
             remote: asked.remote,
             secure: asked.secure,
+            https_port: asked.https_port,
             sends_stretches: asked.sends_stretches,
+            body: asked.body,
             now: clock::unix(),
             tick: clock::tick(),
         };
@@ -86,12 +92,21 @@ impl Exchange {
     pub(crate) async fn deliver(
         &mut self,
         edge: &Edge,
-        decided: Result<Ready, Refusal>,
+        decided: Result<Answered, Refusal>,
         downstream: &mut impl Downstream,
     ) -> Result<(), Cut> {
         let Self { started, entry, outcome, asked_for, .. } = self;
         match decided {
-            Ok(ready) => {
+            Ok(Answered::Small(small)) => {
+                let sent = serve::small(downstream, small, entry).await;
+                *outcome = match &sent {
+                    Ok(()) => Outcome::Answered,
+                    Err(Cut::ClientStalled) => Outcome::ClientStalled,
+                    Err(_) => Outcome::ClientGone,
+                };
+                sent.inspect_err(|cut| entry.reason = Some(cut.to_string()))
+            }
+            Ok(Answered::Media(ready)) => {
                 let standing = ready.standing.clone();
                 let sent = tokio::select! {
                     biased;
@@ -111,6 +126,7 @@ impl Exchange {
                     Err(Cut::Origin(_)) => Outcome::BodyCut,
                     Err(Cut::Expired) => Outcome::ExpiredMidway,
                     Err(Cut::Draining) => Outcome::DrainCut,
+                    Err(Cut::QuotaSpent) => Outcome::QuotaMidway,
                 };
                 sent.inspect_err(|cut| entry.reason = Some(cut.to_string()))
             }
@@ -135,6 +151,7 @@ impl Exchange {
         edge.metrics.finished(*outcome, entry.cache, entry.bytes, entry.first_byte, duration);
         let now = SystemTime::now();
         edge.access_log.write(entry, *outcome, now, duration);
+        edge.daily.note(entry, *outcome);
         edge.tell_observers(entry, *outcome, now, duration);
     }
 }

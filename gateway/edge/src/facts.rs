@@ -25,6 +25,8 @@ pub(crate) fn request(identified: &Identified<'_>, visible: [Option<&Visible>; 2
     request.method = match accepted.method {
         Method::Get => "GET",
         Method::Head => "HEAD",
+        Method::Post => "POST",
+        Method::Options => "OPTIONS",
     };
     request.host = accepted.host.clone();
     request.path = lossy(accepted.uri.path());
@@ -63,8 +65,7 @@ pub(crate) fn request(identified: &Identified<'_>, visible: [Option<&Visible>; 2
         }
         if !visible.cookies.is_empty() {
             let shown = |name: &str| {
-                visible.cookies.iter().any(|known| known == name)
-                    && !tokens.is_some_and(|tokens| tokens.is_cookie(name))
+                visible.cookies.iter().any(|known| known == name) && !authorized.tenant.is_credential(name)
             };
             copy_cookies(headers, shown, &mut request.cookies);
         }
@@ -101,8 +102,12 @@ pub(crate) fn liken(identified: &Identified<'_>, visible: &Visible, incoming: &I
         Identity::Invalid => parts.number(1),
         // The claims, as they were signed.
         Identity::Verified(_) => {
-            let token = authorized.tenant.tokens.as_ref().and_then(|tokens| tokens.find(headers));
-            parts.bytes(token.unwrap_or_default().as_bytes());
+            // Either may be the one that held.
+            let frontends = authorized.tenant.tokens.as_ref().and_then(|tokens| tokens.find(headers));
+            let own = authorized.tenant.own.as_ref().and_then(|own| own.find(headers));
+            for token in [frontends, own] {
+                parts.bytes(token.unwrap_or_default().as_bytes());
+            }
         }
     }
     for (name, value) in headers {
@@ -173,9 +178,12 @@ mod tests {
     use crate::entitle::{Authorized, Message};
     use crate::flow::Incoming;
     use crate::identify::identify;
+    use crate::identities::Identities;
     use crate::remote::Remote;
     use crate::tenant::Tenant;
+    use futures_util::FutureExt;
     use http::{HeaderMap, HeaderValue};
+    use identity::Store;
     use link::{Grant, Scheme};
     use plugin_host::{Likeness, Likening};
     use plugin_package::Visible;
@@ -223,7 +231,7 @@ mod tests {
                 remote: "2001:db8::1",
                 headers: vec![("x-shown", "1"), ("x-hidden", "1"), ("cookie", "shown=1")],
                 tenant: "a",
-                grant: Grant { key_id: "first".into(), scheme: Scheme::NginxMd5, expires: 9 },
+                grant: Grant { key_id: "first".into(), scheme: Scheme::NginxMd5, expires: 9, id: None },
                 expired: false,
                 message: Message { chat_id: -5, message_id: 7 },
                 viewer: None,
@@ -268,7 +276,10 @@ mod tests {
             let mut authorized =
                 Authorized::of_test(accepted, Arc::new(self.tenant()), self.grant.clone(), self.message);
             authorized.expired = self.expired;
-            let mut identified = identify(authorized, 0);
+            let identities = Identities { store: Store::in_memory(), revoked: Arc::default() };
+            // No issuer is asked here: it is ready at once.
+            let identified = identify(authorized, &identities, &incoming).now_or_never();
+            let mut identified = identified.unwrap();
             if let Some(viewer) = self.viewer {
                 identified.viewer = viewer.into();
             }

@@ -1,6 +1,6 @@
 //! The way of every request, on one page. Each step takes what the step before it made:
 //!
-//! accept → tenant → link → takedowns → right → viewer → policy → media and ads → plan → open
+//! accept → tenant → service → link → takedowns → right → viewer → rates → policy → media and ads → plan → open
 //!
 //! What it returns is ready to be written; everything that can still become a clear status has happened by then.
 
@@ -13,8 +13,11 @@ use crate::entitle::entitle;
 use crate::identify::identify;
 use crate::permit::permit;
 use crate::plan::{Ready, plan};
+use crate::rates::tell;
 use crate::refusal::Refusal;
 use crate::remote::Remote;
+use crate::service::{self, Body, Next};
+use crate::small::Small;
 use crate::takedown::pass;
 use http::request::Parts;
 use plugin_package::Hook;
@@ -27,46 +30,74 @@ pub(crate) struct Incoming<'a> {
     /// The request target as it was sent.
     pub(crate) target: &'a [u8],
     pub(crate) remote: Option<&'a Remote>,
-    /// Over TLS.
+    /// Over TLS, as far as the viewer is concerned.
     pub(crate) secure: bool,
+    /// Viewers without TLS are sent to this port.
+    pub(crate) https_port: Option<u16>,
     /// The answer can be sent out of files.
     pub(crate) sends_stretches: bool,
+    /// What came after the head.
+    pub(crate) body: &'a Body,
     /// Seconds since the Unix epoch.
     pub(crate) now: i64,
     /// The edge's own clock, which never goes back.
     pub(crate) tick: Duration,
 }
 
+/// What a request is answered with.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one for each request, which nobody keeps: a box would cost films an allocation"
+)]
+pub(crate) enum Answered {
+    /// Bytes of a film, or why the client needs none.
+    Media(Ready),
+    /// Something of the gateway's own.
+    Small(Small),
+}
+
 /// Decides one request, and tells `entry` what each step learnt.
-pub(crate) async fn answer(edge: &Edge, incoming: &Incoming<'_>, entry: &mut Entry) -> Result<Ready, Refusal> {
+pub(crate) async fn answer(edge: &Edge, incoming: &Incoming<'_>, entry: &mut Entry) -> Result<Answered, Refusal> {
     let accepted = accept(incoming)?;
     entry.host.clone_from(&accepted.host);
 
+    if let Some(small) = service::challenge(edge, &accepted).await {
+        return Ok(Answered::Small(small));
+    }
     let tenanted = edge.directory.resolve(accepted, &edge.plugins, incoming.tick, incoming.now).await;
     let tenanted = tenanted.inspect_err(|refusal| entry.tenant = refusal.tenant())?;
     entry.tenant = Some(tenanted.tenant.id.clone());
+    entry.hsts = tenanted.tenant.hsts.clone().filter(|_| incoming.secure);
+    let tenanted = match service::serve(edge, tenanted, incoming).await? {
+        Next::Media(tenanted) => tenanted,
+        Next::Answered(small) => return Ok(Answered::Small(small)),
+    };
     let policy = edge.plugins.chain(Hook::Policy, &tenanted.tenant.id);
     let ads = edge.plugins.chain(Hook::Ads, &tenanted.tenant.id);
 
-    let signed = authorize(tenanted, incoming.now)?;
+    let signed = authorize(tenanted, &edge.identities, incoming.now)?;
     let unlisted = pass(signed, &edge.takedowns)?;
     let authorized = entitle(unlisted, &edge.cache).await?;
     entry.authorized(&authorized);
-    let identified = identify(authorized, incoming.now);
+    let identified = identify(authorized, &edge.identities, incoming).await;
+    let passed = edge.rates.check_stream(&identified, incoming.tick).await?;
 
     let permitted = permit(identified, policy.as_ref(), ads.as_ref(), incoming).await?;
     entry.viewer = Some(permitted.identified.viewer.clone());
 
     let mut cleared = clear(permitted, &edge.cache, ads).await?;
-    let planned = plan(&cleared, &edge.limiter, &edge.labelled, edge.limits.max_ranges, incoming.tick).await?;
-    match planned.open().await {
+    let planned = plan(&cleared, edge, incoming).await?;
+    let opened = match planned.open().await {
         // Replaced between its description and its first byte: described again, once.
         Err(Refusal::Origin(slice::OriginError::Changed)) => {
             cleared.again(&edge.cache).await?;
-            plan(&cleared, &edge.limiter, &edge.labelled, edge.limits.max_ranges, incoming.tick).await?.open().await
+            plan(&cleared, edge, incoming).await?.open().await
         }
         opened => opened,
-    }
+    };
+    let mut ready = opened?;
+    tell(ready.head.headers_mut(), passed.policy_field(), passed.limit_field());
+    Ok(Answered::Media(ready))
 }
 
 #[cfg(test)]
@@ -80,7 +111,9 @@ impl<'a> Incoming<'a> {
             target: b"/",
             remote: None,
             secure: false,
+            https_port: None,
             sends_stretches: false,
+            body: &Body::None,
             now: 0,
             tick,
         }

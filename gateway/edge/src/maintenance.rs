@@ -34,7 +34,8 @@ pub(crate) fn page(branding: &Branding) -> Page {
     Page { html, text }
 }
 
-fn escape(text: &str) -> String {
+/// Text as HTML shows it.
+pub(crate) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {
         match character {

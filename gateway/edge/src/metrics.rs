@@ -32,6 +32,10 @@ pub(crate) struct Metrics {
     observe_dropped: IntCounter,
     limit_events: IntCounterVec,
     limit_state: IntGaugeVec,
+    certificate_events: IntCounterVec,
+    certificate_state: IntGaugeVec,
+    connection_events: IntCounterVec,
+    connection_state: IntGaugeVec,
     /// Values are copied in when somebody reads; two readers at once must not mix.
     gathering: Mutex<()>,
 }
@@ -48,6 +52,10 @@ pub(crate) struct Elsewhere {
     pub(crate) observe_dropped: u64,
     pub(crate) limit_events: Rows,
     pub(crate) limit_state: Rows,
+    pub(crate) certificate_events: Rows,
+    pub(crate) certificate_state: Rows,
+    pub(crate) connection_events: Rows,
+    pub(crate) connection_state: Rows,
 }
 
 impl Metrics {
@@ -103,6 +111,22 @@ impl Metrics {
                 &["event"],
             )?,
             limit_state: IntGaugeVec::new(Opts::new("limit_state", "Who is under limits now."), &["what"])?,
+            certificate_events: IntCounterVec::new(
+                Opts::new("certificate_events_total", "What became of wishes for certificates from the ACME server."),
+                &["event"],
+            )?,
+            certificate_state: IntGaugeVec::new(
+                Opts::new("certificate_state", "Names with certificates, and when the first of them ends."),
+                &["what"],
+            )?,
+            connection_events: IntCounterVec::new(
+                Opts::new("connection_events_total", "What became of viewers' connections."),
+                &["event"],
+            )?,
+            connection_state: IntGaugeVec::new(
+                Opts::new("connections", "Viewers' connections, those that ask for nothing, and who has them."),
+                &["what"],
+            )?,
             registry,
             gathering: Mutex::new(()),
         };
@@ -123,6 +147,10 @@ impl Metrics {
         registry.register(Box::new(metrics.observe_dropped.clone()))?;
         registry.register(Box::new(metrics.limit_events.clone()))?;
         registry.register(Box::new(metrics.limit_state.clone()))?;
+        registry.register(Box::new(metrics.certificate_events.clone()))?;
+        registry.register(Box::new(metrics.certificate_state.clone()))?;
+        registry.register(Box::new(metrics.connection_events.clone()))?;
+        registry.register(Box::new(metrics.connection_state.clone()))?;
         // A row that never happened reads 0, not absent: alerts on rates need the first one.
         metrics.outcomes =
             Outcome::ALL.iter().map(|outcome| metrics.requests.with_label_values(&[outcome.word()])).collect();
@@ -162,9 +190,19 @@ impl Metrics {
         for (name, value) in &elsewhere.limit_events {
             set(&self.limit_events.with_label_values(&[name]), *value);
         }
+        for (counters, rows) in [
+            (&self.certificate_events, &elsewhere.certificate_events),
+            (&self.connection_events, &elsewhere.connection_events),
+        ] {
+            for (name, value) in rows {
+                set(&counters.with_label_values(&[name]), *value);
+            }
+        }
         for (gauges, rows) in [
             (&self.cache_state, &elsewhere.cache_state),
             (&self.limit_state, &elsewhere.limit_state),
+            (&self.certificate_state, &elsewhere.certificate_state),
+            (&self.connection_state, &elsewhere.connection_state),
             (&self.hives, &elsewhere.hives),
             (&self.fleet, &elsewhere.fleet),
         ] {
@@ -209,6 +247,10 @@ mod tests {
             observe_dropped: 0,
             limit_events: vec![("refused_viewer", 2)],
             limit_state: vec![],
+            certificate_events: vec![("issued", 2)],
+            certificate_state: vec![("names", 3)],
+            connection_events: vec![("head_late", 5)],
+            connection_state: vec![("open", 4)],
         };
         metrics.text(&elsewhere).unwrap();
         let text = String::from_utf8(metrics.text(&elsewhere).unwrap()).unwrap();
@@ -221,6 +263,10 @@ mod tests {
             "streamvault_cache_state{what=\"bytes\"} 7",
             "streamvault_hives{what=\"out_of_reach\"} 1",
             "streamvault_first_byte_seconds_count 1",
+            "streamvault_certificate_events_total{event=\"issued\"} 2",
+            "streamvault_certificate_state{what=\"names\"} 3",
+            "streamvault_connection_events_total{event=\"head_late\"} 5",
+            "streamvault_connections{what=\"open\"} 4",
         ] {
             assert!(text.contains(line), "{line} is not in:\n{text}");
         }

@@ -33,6 +33,8 @@ macro_rules! outcomes {
 outcomes! {
     /// The whole answer went out: bytes, or a 304, 412 or 416.
     Served = "served", None, "", "Nothing.";
+    /// The gateway answered by itself, not with media.
+    Answered = "answered", None, "", "Nothing.";
     /// The viewer closed the connection before the end, as players do when they seek.
     ClientGone = "client-gone", None, "", "Nothing, unless most requests end so.";
     /// The viewer took no bytes for the write time-out.
@@ -45,10 +47,18 @@ outcomes! {
     TakenDownMidway = "taken-down-midway", None, "", "Nothing: an operator took it down.";
     /// An operator purged the media and had what was running cut.
     PurgedMidway = "purged-midway", None, "", "Nothing: an operator purged it with --running cut; players ask again.";
+    /// The tenant's bytes of the month were spent while the body went out, and its settings have running streams cut.
+    QuotaMidway = "quota-midway", None, "", "Raise the tenant's limits.bytes_per_month, or let running streams finish (limits.when_spent).";
     /// The gateway was told to stop, and the transfer outlasted the drain; the connection was cut.
     DrainCut = "drain-cut", None, "", "Nothing: the viewer's player asks the next gateway for the rest.";
     /// The bytes are no HTTP/1 request, or one that could be read in two ways.
     BadHead = "bad-head", Some(StatusCode::BAD_REQUEST), "This is no request that can be answered.", "Nothing: scanners do this, and clients that speak TLS to a port without.";
+    /// The head is longer than 64 KiB, or has more than 128 fields (RFC 6585 §5).
+    HeadTooLarge = "head-too-large", Some(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE), "The request's headers are too long.", "Nothing, unless viewers complain: then a frontend sets too many cookies.";
+    /// Head or body took longer than connections.head_timeout or connections.body_timeout.
+    RequestLate = "request-late", Some(StatusCode::REQUEST_TIMEOUT), "The request did not arrive in time.", "Nothing: many at once are an attack that comes to nothing (see Under attack).";
+    /// The requests that an address has running over HTTP/2 are as many as connections.max_per_address allows.
+    AddressCrowded = "address-crowded", Some(StatusCode::TOO_MANY_REQUESTS), "Too many requests come from your network right now. Please try again soon.", "If many viewers share the address, raise connections.max_per_address; if it is a proxy of yours, add it to proxies.trusted.";
     /// The request target has a bad escape, a NUL, or climbs above the root.
     BadTarget = "bad-target", Some(StatusCode::BAD_REQUEST), "The address is malformed.", "Nothing: scanners do this.";
     /// The Host header is missing or not a host.
@@ -67,6 +77,32 @@ outcomes! {
     LinkInvalid = "link-invalid", Some(StatusCode::FORBIDDEN), "This link is not valid.", "If a frontend's links fail, compare its secret and expression with the tenant's.";
     /// The token is right and its time is over.
     LinkExpired = "link-expired", Some(StatusCode::GONE), "This link has expired.", "Nothing, unless fresh links expire: then compare clocks.";
+    /// The link held, and was revoked by its id.
+    LinkRevoked = "link-revoked", Some(StatusCode::GONE), "This link is not valid any more.", "Nothing: somebody revoked it.";
+    /// A route that is for viewers with an identity, and the request has none.
+    NoIdentity = "no-identity", Some(StatusCode::UNAUTHORIZED), "Please sign in first.", "Nothing, unless a frontend forgets POST /auth/guest.";
+    /// The viewer's token, or what renews it, does not hold: forged, expired, revoked, or of another tenant.
+    IdentityRefused = "identity-refused", Some(StatusCode::UNAUTHORIZED), "Please sign in again.", "Nothing, unless fresh tokens fail: then compare keys and clocks.";
+    /// What renews a viewer's token was used a second time; the session is over.
+    RefreshReused = "refresh-reused", Some(StatusCode::UNAUTHORIZED), "Please sign in again.", "Somebody else may have had the viewer's cookies; many of them point at a frontend that keeps them.";
+    /// The tenant has no guests, or no links for them.
+    GuestsRefused = "guests-refused", Some(StatusCode::FORBIDDEN), "Guests can't do this here.", "Nothing: the tenant's settings say so.";
+    /// A one-time link's token does not hold.
+    InviteInvalid = "invite-invalid", Some(StatusCode::FORBIDDEN), "This link is not valid.", "If a manager's links fail, compare the keys of the gateways.";
+    /// A one-time link is used, expired or revoked.
+    InviteOver = "invite-over", Some(StatusCode::GONE), "This link was used or has expired. Please ask for a new one.", "Nothing.";
+    /// Another site's page sent the viewer's browser here.
+    CrossSite = "cross-site", Some(StatusCode::FORBIDDEN), "Another site's page can't do this.", "If it is the tenant's own page, add its origin to the tenant's origins.";
+    /// A service route was asked for something that it does not understand.
+    BadRequest = "bad-request", Some(StatusCode::BAD_REQUEST), "The request could not be understood.", "Nothing, unless a frontend sends such requests.";
+    /// A request's body is too long, or does not tell its length.
+    BodyRefused = "body-refused", Some(StatusCode::PAYLOAD_TOO_LARGE), "The request is too long.", "Nothing.";
+    /// A request's body is of a type that the route does not take.
+    WrongType = "wrong-type", Some(StatusCode::UNSUPPORTED_MEDIA_TYPE), "The request must be JSON.", "Nothing, unless a frontend forgets its content type.";
+    /// Who makes one-time links must know the tenant's manager secret.
+    NotManager = "not-manager", Some(StatusCode::UNAUTHORIZED), "Only managers can do this.", "Nothing, unless it is the tenant's own manager: then compare identity.manager_secret.";
+    /// Sessions and one-time links can't be looked up.
+    SessionsUnavailable = "sessions-unavailable", Some(StatusCode::SERVICE_UNAVAILABLE), "Signing in is not possible right now. Please try again.", "See that Redis answers; streams go on without it.";
     /// The link is rightly signed, but its channel is not one of the tenant's.
     ForeignChannel = "foreign-channel", Some(StatusCode::FORBIDDEN), "This link is not valid.", "Add the channel to the tenant's channels, or ask who signs such links.";
     /// The link is rightly signed, but a part of the virtual file lies in a channel that is not one of the tenant's. Viewers are told what
@@ -86,6 +122,10 @@ outcomes! {
     ViewerStreams = "viewer-streams", Some(StatusCode::TOO_MANY_REQUESTS), "You are watching on as many devices as you may.", "Nothing, unless viewers complain: then raise the limit of tenant or plugin.";
     /// The tenant has as many streams as it may.
     TenantStreams = "tenant-streams", Some(StatusCode::SERVICE_UNAVAILABLE), "Many people are watching. Please try again soon.", "Raise the tenant's limits.streams, or the plugin's.";
+    /// An address, an identity or a tenant asked more often than its rate allows.
+    RateLimited = "rate-limited", Some(StatusCode::TOO_MANY_REQUESTS), "You ask too often. Please try again in a moment.", "Nothing, unless viewers complain: the reason in the log names the rate; raise it in rates, or in the tenant's.";
+    /// The tenant's bytes of the month are spent.
+    QuotaSpent = "quota-spent", Some(StatusCode::SERVICE_UNAVAILABLE), "This site has used up its traffic for this month.", "Raise the tenant's limits.bytes_per_month, or wait for the next month.";
     /// There is no such chat or message, or no session can see it.
     MediaNotFound = "media-not-found", Some(StatusCode::NOT_FOUND), "This film was not found.", "See that a session of the hive is a member of the chat, or that the hive has the virtual file.";
     /// The message was deleted or lost its document.

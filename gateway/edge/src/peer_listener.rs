@@ -90,7 +90,7 @@ impl HttpServerApp for PeerListener {
         }
         // The drain waits for other gateways' transfers as it waits for viewers'.
         let _active = Active::new(&self.edge.metrics.active);
-        let limits = &self.edge.limits;
+        let limits = self.edge.live.limits().clone();
         session.set_keepalive((!*shutdown.borrow()).then_some(limits.keepalive.as_secs().max(1)));
         session.set_write_timeout(Some(limits.write_timeout));
         let served = tokio::select! {

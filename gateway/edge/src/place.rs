@@ -11,12 +11,19 @@ const NAME: &str = "purges.place";
 pub(crate) struct PlaceFile {
     path: Arc<Path>,
     failed: AtomicBool,
+    /// Another process keeps it.
+    paused: AtomicBool,
 }
 
 impl PlaceFile {
     /// In this cache folder.
     pub(crate) fn new(folder: &Path) -> Self {
-        Self { path: folder.join(NAME).into(), failed: AtomicBool::new(false) }
+        Self { path: folder.join(NAME).into(), failed: AtomicBool::new(false), paused: AtomicBool::new(false) }
+    }
+
+    /// Writes nothing from now on: what this process has heard, the one that has the folder may not have.
+    pub(crate) fn pause(&self, paused: bool) {
+        self.paused.store(paused, Ordering::Release);
     }
 
     /// The place; the beginning if there is none to be read, from where every purge is heard again, or all are taken for missed.
@@ -27,6 +34,9 @@ impl PlaceFile {
 
     /// Not synced: an older place, too, is one to go on from. A disk that fails is told of once.
     pub(crate) async fn write(&self, place: &Cursor) {
+        if self.paused.load(Ordering::Acquire) {
+            return;
+        }
         let (path, text) = (self.path.clone(), format!("{place}\n"));
         let written = tokio::task::spawn_blocking(move || replace(&path, &text)).await;
         let failed = !matches!(written, Ok(Ok(())));

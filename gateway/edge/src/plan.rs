@@ -3,18 +3,20 @@
 use crate::accept::Method;
 use crate::answer;
 use crate::clear::Cleared;
-use crate::labels::Labelled;
+use crate::edge::Edge;
+use crate::flow::Incoming;
 use crate::playlist;
 use crate::refusal::Refusal;
 use crate::takedown::Standing;
 use bytes::Bytes;
 use cache::{CacheStatus, Media, Piece, ReadError, Reader};
+use config::gateway::WhenSpent;
 use http::Response;
-use limits::{Bounds, Full, Limiter, Permit, StreamId};
+use limits::{Bounds, Full, Permit, StreamId};
+use rates::{Account, Rates, StreamPlace};
 use slice::{Answer, Boundary, ByteRange, Multipart, restrict};
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// An answer decided upon, of one version of the media.
 pub(crate) struct Planned {
@@ -34,9 +36,14 @@ pub(crate) struct Ready {
 }
 
 /// How fast and how long a body may flow. Holds the request's place among its viewer's streams.
+#[derive(Default)]
 pub(crate) struct Pace {
     /// `None` for what has no body, or no bound.
     pub(crate) permit: Option<Permit>,
+    /// Its place among the streams of all gateways, if there are several.
+    _place: Option<StreamPlace>,
+    /// Its tenant's month, if that has a bound.
+    pub(crate) month: Option<TenantMonth>,
     /// Last second (since 1970) at which bytes may go out.
     pub(crate) until: Option<i64>,
 }
@@ -73,34 +80,28 @@ enum Segment {
     Media(Reader),
 }
 
-/// Chooses the answer. `tick` is the edge's own clock.
-pub(crate) async fn plan(
-    cleared: &Cleared<'_>,
-    limiter: &Limiter,
-    labelled: &Labelled,
-    max_ranges: usize,
-    tick: Duration,
-) -> Result<Planned, Refusal> {
+/// Chooses the answer.
+pub(crate) async fn plan(cleared: &Cleared<'_>, edge: &Edge, incoming: &Incoming<'_>) -> Result<Planned, Refusal> {
     let permitted = &cleared.permitted;
     let authorized = &permitted.identified.authorized;
     let accepted = &authorized.accepted;
     let standing = authorized.watch.standing(authorized.media, &cleared.media);
-    let labelled = labelled.of(cleared.media.meta_shared())?;
+    let labelled = edge.labelled.of(cleared.media.meta_shared())?;
     let (_, labels) = &*labelled;
     // A text made anew has no parts that a policy could have meant.
     if permitted.windows.is_none()
         && let Some(text) = playlist::rewritten(cleared).await?
     {
         let head = answer::rewritten(text.len(), labels, &cleared.cookies, accepted.secure)?;
-        let (body, permit) = match accepted.method {
-            Method::Head => (Body::empty(), None),
-            Method::Get => (Body::of_text(text), admit(cleared, limiter, tick)?),
+        let (body, pace) = match accepted.method {
+            Method::Get => (Body::of_text(text), admit(cleared, edge, incoming).await?),
+            _ => (Body::empty(), Pace::default()),
         };
-        return Ok(Planned { head, body, pace: Pace { permit, until: permitted.until }, standing });
+        return Ok(Planned { head, body, pace, standing });
     }
     let media = &cleared.media;
     let meta = media.meta();
-    let answer = slice::answer(&accepted.head.headers, meta, max_ranges);
+    let answer = slice::answer(&accepted.head.headers, meta, edge.live.limits().max_ranges);
     let answer = match &permitted.windows {
         Some(windows) => restrict(answer, meta.size, windows).ok_or(Refusal::RangeNotAllowed)?,
         None => answer,
@@ -117,19 +118,36 @@ pub(crate) async fn plan(
     let has_body =
         accepted.method == Method::Get && matches!(answer, Answer::Full | Answer::Partial(_) | Answer::Multipart(_));
     // A place is taken before the first byte is asked for: who may not stream costs the hive nothing.
-    let permit = if has_body { admit(cleared, limiter, tick)? } else { None };
+    let pace = if has_body { admit(cleared, edge, incoming).await? } else { Pace::default() };
     let mut body = if has_body { Body::new(media, &answer, multipart.as_ref()) } else { Body::empty() };
     body.stretches = accepted.sends_stretches;
-    Ok(Planned { head, body, pace: Pace { permit, until: permitted.until }, standing })
+    Ok(Planned { head, body, pace, standing })
 }
 
-/// A place among the viewer's and the tenant's streams, where there is any bound on them.
-fn admit(cleared: &Cleared<'_>, limiter: &Limiter, tick: Duration) -> Result<Option<Permit>, Refusal> {
+/// A tenant's bytes of the month.
+pub(crate) struct TenantMonth {
+    pub(crate) account: Arc<Account>,
+    /// Whether a body that is going out ends when they are spent.
+    pub(crate) cut: bool,
+}
+
+/// A place among the viewer's and the tenant's streams, where there is any bound on them: on this gateway, then over all of them.
+async fn admit(cleared: &Cleared<'_>, edge: &Edge, incoming: &Incoming<'_>) -> Result<Pace, Refusal> {
     let permitted = &cleared.permitted;
-    if permitted.bounds == Bounds::default() {
-        return Ok(None);
-    }
     let authorized = &permitted.identified.authorized;
+    let tenant = &authorized.tenant;
+    let month = tenant.limits.bytes_per_month.map(|bound| TenantMonth {
+        account: edge.rates.rates.account(&tenant.id, bound.bytes()),
+        cut: tenant.limits.when_spent == WhenSpent::Cut,
+    });
+    if month.as_ref().is_some_and(|month| month.account.is_spent()) {
+        return Err(Refusal::QuotaSpent { rest: Rates::rest_of_month(incoming.now) });
+    }
+    let until = permitted.until;
+    let bounds = &permitted.bounds;
+    if *bounds == Bounds::default() {
+        return Ok(Pace { until, month, ..Pace::default() });
+    }
     let message = authorized.message;
     let stream = StreamId {
         chat_id: message.chat_id,
@@ -137,11 +155,21 @@ fn admit(cleared: &Cleared<'_>, limiter: &Limiter, tick: Duration) -> Result<Opt
         address: authorized.accepted.remote.map(|remote| remote.address),
     };
     let viewer = format!("{}:{}", permitted.identified.named_by.word(), permitted.identified.viewer);
-    let permit = limiter.admit(&authorized.tenant.id, &viewer, stream, &permitted.bounds, tick);
-    permit.map(Some).map_err(|full| match full {
+    let permit = edge.limiter.admit(&tenant.id, &viewer, stream, bounds, incoming.tick).map_err(|full| match full {
         Full::Viewer => Refusal::ViewerStreams,
         Full::Tenant => Refusal::TenantStreams,
-    })
+    })?;
+    let streams = (bounds.viewer_streams, bounds.tenant_streams);
+    let place = if streams == (None, None) {
+        None
+    } else {
+        let stream = format!("{}/{}/{:?}", stream.chat_id, stream.message_id, stream.address);
+        edge.rates.rates.open(&tenant.id, &viewer, &stream, streams).await.map_err(|full| match full {
+            rates::Full::Viewer => Refusal::ViewerStreams,
+            rates::Full::Tenant => Refusal::TenantStreams,
+        })?
+    };
+    Ok(Pace { permit: Some(permit), _place: place, month, until })
 }
 
 impl Planned {

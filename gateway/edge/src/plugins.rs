@@ -1,5 +1,6 @@
 //! The plugins of this gateway: nothing at all until the settings name one.
 
+use crate::redis_server::server;
 use config::GatewaySettings;
 use plugin_host::{AdminError, Chain, Change, Host, HostConfig, HostError, Plugins, Stats, Status};
 use plugin_kv::{Kv, MemoryBounds, SetupError};
@@ -30,7 +31,10 @@ impl LivePlugins {
     /// Connects nowhere.
     pub(crate) fn new(settings: &GatewaySettings) -> Result<Self, PluginsError> {
         let kv = match &settings.redis {
-            Some(redis) => Kv::redis(redis.url.expose(), &redis.prefix, redis.timeout.get())?,
+            Some(redis) => {
+                let server = server(redis).map_err(|_| SetupError::Url)?;
+                Kv::redis_at(server, &redis.prefix, redis.timeout.get())?
+            }
             None => Kv::in_memory(MemoryBounds::default()),
         };
         let shared = &settings.plugins;

@@ -2,10 +2,12 @@
 
 use crate::maintenance::Page;
 use crate::outcome::Outcome;
+use crate::service::Denial;
 use cache::ReadError;
 use http::StatusCode;
 use link::InvalidLink;
 use plugin_host::Cookie;
+use rates::Limited;
 use slice::OriginError;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +19,15 @@ pub(crate) enum Refusal {
     /// The bytes are no request, or one that could be read in two ways.
     #[error("malformed request: {0}")]
     BadHead(String),
+    /// The head is longer than any that is meant well.
+    #[error("the head is too long or has too many fields")]
+    HeadTooLarge,
+    /// Head or body did not come in time.
+    #[error("the request did not come in time")]
+    RequestLate,
+    /// The address has as many connections and requests as it may.
+    #[error("the address has as many connections and requests as it may")]
+    AddressCrowded,
     /// The target can't be normalised.
     #[error("malformed request target")]
     BadTarget,
@@ -49,6 +60,20 @@ pub(crate) enum Refusal {
     /// The link held once.
     #[error("expired link")]
     LinkExpired,
+    /// The link was revoked.
+    #[error("revoked link")]
+    LinkRevoked,
+    /// A service route refused.
+    #[error("{0}")]
+    Service(Denial),
+    /// The same for a page of another site, which may read it.
+    #[error("{refusal}")]
+    Shared {
+        /// The page's origin.
+        origin: http::HeaderValue,
+        /// What is refused.
+        refusal: Box<Refusal>,
+    },
     /// The link is the tenant's, the channel is not.
     #[error("the tenant has no right to this channel")]
     ForeignChannel,
@@ -92,6 +117,15 @@ pub(crate) enum Refusal {
     /// The tenant has.
     #[error("the tenant has as many streams as it may")]
     TenantStreams,
+    /// More requests than somebody's rate allows.
+    #[error("{0}")]
+    TooOften(Box<Limited>),
+    /// The tenant's bytes of this month are spent.
+    #[error("the tenant's bytes of this month are spent")]
+    QuotaSpent {
+        /// Until the next month.
+        rest: Duration,
+    },
     /// An operator took it down.
     #[error("{} was taken down by {}", .0.target, .0.by)]
     TakenDown(Arc<Record>),
@@ -119,6 +153,9 @@ impl Refusal {
     pub(crate) fn outcome(&self) -> Outcome {
         match self {
             Self::BadHead(_) => Outcome::BadHead,
+            Self::HeadTooLarge => Outcome::HeadTooLarge,
+            Self::RequestLate => Outcome::RequestLate,
+            Self::AddressCrowded => Outcome::AddressCrowded,
             Self::BadTarget => Outcome::BadTarget,
             Self::BadHost => Outcome::BadHost,
             Self::UnknownHost => Outcome::UnknownHost,
@@ -132,11 +169,30 @@ impl Refusal {
             Self::RangeNotAllowed => Outcome::RangeNotAllowed,
             Self::ViewerStreams => Outcome::ViewerStreams,
             Self::TenantStreams => Outcome::TenantStreams,
+            Self::TooOften(_) => Outcome::RateLimited,
+            Self::QuotaSpent { .. } => Outcome::QuotaSpent,
             Self::TakenDown(_) => Outcome::TakenDown,
             Self::BadMethod => Outcome::BadMethod,
             Self::NoSuchPath => Outcome::NoSuchPath,
             Self::LinkInvalid(_) => Outcome::LinkInvalid,
             Self::LinkExpired => Outcome::LinkExpired,
+            Self::LinkRevoked => Outcome::LinkRevoked,
+            Self::Shared { refusal, .. } => refusal.outcome(),
+            Self::Service(denial) => match denial {
+                Denial::NoIdentity => Outcome::NoIdentity,
+                Denial::BadIdentity(_) => Outcome::IdentityRefused,
+                Denial::Reused => Outcome::RefreshReused,
+                Denial::Guests => Outcome::GuestsRefused,
+                Denial::Invite(_) => Outcome::InviteInvalid,
+                Denial::InviteOver(_) => Outcome::InviteOver,
+                Denial::CrossSite => Outcome::CrossSite,
+                Denial::Malformed(_) => Outcome::BadRequest,
+                Denial::Body => Outcome::BodyRefused,
+                Denial::Type => Outcome::WrongType,
+                Denial::NotManager => Outcome::NotManager,
+                Denial::Method(_) => Outcome::BadMethod,
+                Denial::Away => Outcome::SessionsUnavailable,
+            },
             Self::Origin(error) => match error {
                 OriginError::NotFound => Outcome::MediaNotFound,
                 OriginError::Gone => Outcome::MediaGone,
@@ -161,6 +217,7 @@ impl Refusal {
     /// The answer's status: the row's, unless a plugin chose one.
     pub(crate) fn status(&self) -> StatusCode {
         let chosen = match self {
+            Self::Shared { refusal, .. } => return refusal.status(),
             Self::Denied { status, .. } => StatusCode::from_u16(*status).ok(),
             _ => None,
         };
@@ -171,22 +228,44 @@ impl Refusal {
     /// What the viewer reads: the row's sentence, unless a plugin or the tenant has one.
     pub(crate) fn viewer_text(&self) -> &str {
         match self {
+            Self::Shared { refusal, .. } => refusal.viewer_text(),
             Self::Denied { text, .. } if !text.is_empty() => text,
             Self::Suspended { page, .. } => page.text.trim_end(),
             _ => self.outcome().viewer_text(),
         }
     }
 
+    /// `Allow`, where the method was wrong.
+    pub(crate) fn allowed(&self) -> Option<&'static str> {
+        match self {
+            Self::BadMethod => Some("GET, HEAD"),
+            Self::Service(Denial::Method(methods)) => Some(methods),
+            Self::Shared { refusal, .. } => refusal.allowed(),
+            _ => None,
+        }
+    }
+
     /// `Retry-After`, where waiting is what the viewer's player should do.
     pub(crate) fn retry_after(&self) -> Option<Duration> {
         match self {
+            Self::Shared { refusal, .. } => refusal.retry_after(),
+            Self::Service(Denial::Away) => Some(Duration::from_secs(5)),
             Self::Origin(OriginError::Busy { retry_after }) => Some(retry_after.unwrap_or(Duration::from_secs(5))),
             Self::Origin(OriginError::Changed) => Some(Duration::from_secs(1)),
             Self::Suspended { .. } => Some(Duration::from_secs(3600)),
             Self::TenantUnavailable | Self::PluginFailed { .. } => Some(Duration::from_secs(5)),
-            Self::ViewerStreams | Self::TenantStreams => Some(Duration::from_secs(10)),
+            Self::TooOften(limited) => Some(limited.retry_after()),
+            // It may be raised any day.
+            Self::QuotaSpent { rest } => Some((*rest).min(Duration::from_secs(86_400))),
+            Self::ViewerStreams | Self::TenantStreams | Self::AddressCrowded => Some(Duration::from_secs(10)),
             _ => None,
         }
+    }
+}
+
+impl From<Denial> for Refusal {
+    fn from(denial: Denial) -> Self {
+        Self::Service(denial)
     }
 }
 
@@ -195,15 +274,32 @@ mod tests {
     use super::Refusal;
     use crate::maintenance::Page;
     use crate::outcome::Outcome;
+    use crate::service::Denial;
     use link::InvalidLink;
     use slice::OriginError;
+    use std::time::Duration;
     use takedown::Record;
+    use viewer::TokenError;
+
+    /// What the second request of somebody who may ask once is told.
+    fn limited() -> rates::Limited {
+        let rate = rates::Rate::new(1, Duration::from_secs(60)).unwrap();
+        let rates = rates::RouteRates { address: Some(rate), ..rates::RouteRates::default() };
+        let who = rates::Who { tenant: "a", address: Some("192.0.2.1"), identity: None };
+        let book = rates::Rates::new(None, None, 0).unwrap();
+        let check = async || book.check(rates::Route::Sign, &rates, &who, Duration::ZERO).await;
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async { check().await.and(check().await).unwrap_err() })
+    }
 
     #[test]
     fn every_refusing_row_is_used_and_has_a_status() {
         let taken = Record::new("chat:-1".parse().unwrap(), 1, true, 0, "alice", "x").unwrap();
         let mut refusals = vec![
             Refusal::BadHead("why".into()),
+            Refusal::HeadTooLarge,
+            Refusal::RequestLate,
+            Refusal::AddressCrowded,
             Refusal::BadTarget,
             Refusal::BadHost,
             Refusal::UnknownHost,
@@ -221,7 +317,10 @@ mod tests {
             Refusal::NoSuchPath,
             Refusal::LinkInvalid(InvalidLink::NoToken),
             Refusal::LinkExpired,
+            Refusal::LinkRevoked,
             Refusal::TakenDown(taken.into()),
+            Refusal::TooOften(Box::new(limited())),
+            Refusal::QuotaSpent { rest: Duration::from_secs(1) },
             Refusal::Internal("test"),
         ];
         refusals.extend(
@@ -235,6 +334,24 @@ mod tests {
                 OriginError::Protocol,
             ]
             .map(Refusal::Origin),
+        );
+        refusals.extend(
+            [
+                Denial::NoIdentity,
+                Denial::BadIdentity("why"),
+                Denial::Reused,
+                Denial::Guests,
+                Denial::Invite(TokenError::Signature),
+                Denial::InviteOver("why"),
+                Denial::CrossSite,
+                Denial::Malformed("why"),
+                Denial::Body,
+                Denial::Type,
+                Denial::NotManager,
+                Denial::Method("POST"),
+                Denial::Away,
+            ]
+            .map(Refusal::Service),
         );
         let used: Vec<Outcome> = refusals.iter().map(Refusal::outcome).collect();
         assert!(used.iter().all(|outcome| outcome.status().is_some()));

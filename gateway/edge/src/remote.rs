@@ -15,11 +15,15 @@ pub(crate) struct Remote {
 
 impl Remote {
     pub(crate) fn new(address: IpAddr) -> Self {
-        let household = match address.to_canonical() {
-            IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX))),
-            address @ IpAddr::V4(_) => address,
-        };
-        Self { address, text: address.to_string().into(), household: household.to_string().into() }
+        Self { address, text: address.to_string().into(), household: household(address).to_string().into() }
+    }
+}
+
+/// Whom an address stands for.
+pub(crate) fn household(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX))),
+        address @ IpAddr::V4(_) => address,
     }
 }
 

@@ -2,17 +2,18 @@
 
 use crate::directory::Directory;
 use crate::plugins::LivePlugins;
+use admin_api::Problem;
 use cache::{PathPrefix, Scope};
 use link::{StreamTarget, TargetMedia, Uri};
-use percent_encoding::percent_decode_str;
 use plugin_package::Hook;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use slice::{ETag, MediaId, Slug};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Some media.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Selection {
     /// Everything.
@@ -24,6 +25,7 @@ pub(crate) enum Selection {
     /// A tenant's channels.
     Tenant(String),
     /// Everything in these chats.
+    #[schemars(with = "Vec<i64>")]
     Chats(BTreeSet<i64>),
     /// A document, wherever it was forwarded: its ETag.
     Document(String),
@@ -44,34 +46,11 @@ pub(crate) enum SelectionError {
     NoChannels(String),
     #[error("{0:?} is no ETag")]
     Document(String),
-    #[error("select by one of all, media, prefix, tenant, document")]
-    Query,
+    #[error("select by one of media, prefix, tenant and document")]
+    Several,
 }
 
 impl Selection {
-    /// Out of a query: `media=…`, `prefix=…`, `tenant=…`, `document=…`, or nothing for everything. Gives the parameters that are left.
-    pub(crate) fn from_query(query: &str) -> Result<(Self, Vec<(String, String)>), SelectionError> {
-        let (mut selected, mut rest) = (None, Vec::new());
-        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let value = percent_decode_str(value).decode_utf8_lossy().into_owned();
-            let one = match name {
-                "media" => Self::Media(value),
-                "prefix" => Self::Prefix(value),
-                "tenant" => Self::Tenant(value),
-                "document" => Self::Document(value),
-                _ => {
-                    rest.push((name.to_owned(), value));
-                    continue;
-                }
-            };
-            if selected.replace(one).is_some() {
-                return Err(SelectionError::Query);
-            }
-        }
-        Ok((selected.unwrap_or(Self::All), rest))
-    }
-
     /// The same without names that only this gateway can resolve. The flag says that a tenant has all there is.
     pub(crate) fn resolved(self, directory: &Directory, plugins: &LivePlugins) -> Result<(Self, bool), SelectionError> {
         let Self::Tenant(id) = self else { return Ok((self, false)) };
@@ -103,6 +82,12 @@ impl Selection {
     }
 }
 
+impl From<SelectionError> for Problem {
+    fn from(error: SelectionError) -> Self {
+        Self::bad_request(error.to_string())
+    }
+}
+
 /// The media that a path names, or a link: with or without host, file name and token.
 pub(crate) fn media(text: &str) -> Option<MediaId> {
     media_of(&Uri::parse(text.as_bytes()).ok()?)
@@ -118,7 +103,7 @@ pub(crate) fn media_of(uri: &Uri) -> Option<MediaId> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Selection, SelectionError, media};
+    use super::{Selection, media};
 
     #[test]
     fn a_media_is_named_by_path_or_link() {
@@ -134,15 +119,6 @@ mod tests {
         ] {
             assert_eq!(media(text).map(|id| id.to_string()).as_deref(), wanted, "{text}");
         }
-    }
-
-    #[test]
-    fn a_query_selects_by_one_thing() {
-        let read = Selection::from_query;
-        assert_eq!(read(""), Ok((Selection::All, vec![])));
-        let rest = vec![("limit".to_owned(), "5".to_owned())];
-        assert_eq!(read("prefix=%2Fstream%2F-1%2F&limit=5"), Ok((Selection::Prefix("/stream/-1/".into()), rest)));
-        assert_eq!(read("media=a&tenant=b"), Err(SelectionError::Query));
     }
 
     #[test]

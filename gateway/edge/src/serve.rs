@@ -6,13 +6,16 @@ use crate::clock;
 use crate::crowd::Crowd;
 use crate::downstream::{Downstream, Went};
 use crate::plan::{Pace, Ready};
+use crate::rates::tell;
 use crate::refusal::Refusal;
+use crate::service;
+use crate::small::Small;
 use crate::takedown::Standing;
 use bytes::Bytes;
 use cache::{Piece, ReadError};
 use http::header::{
-    ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, RETRY_AFTER, VARY,
-    WWW_AUTHENTICATE,
+    ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, RETRY_AFTER,
+    STRICT_TRANSPORT_SECURITY, VARY, WWW_AUTHENTICATE,
 };
 use http::{HeaderMap, Response};
 use std::time::Instant;
@@ -30,6 +33,8 @@ pub(crate) enum Cut {
     Origin(#[from] ReadError),
     #[error("the media was taken down")]
     TakenDown,
+    #[error("the tenant's bytes of this month are spent")]
+    QuotaSpent,
     #[error("the gateway stops")]
     Draining,
     #[error("the time that a policy set for the link is over")]
@@ -81,7 +86,7 @@ pub(crate) async fn send(
                 let went = downstream.stretch(&stretch, most).await.inspect_err(|_| pace.give_back(most))?;
                 let (Went::On(sent) | Went::Full(sent)) = went;
                 pace.give_back(most - sent);
-                note(entry, sent, started);
+                note(entry, &pace, sent, started);
                 body.sent(sent);
                 match went {
                     Went::On(sent) => rest = stretch.after(sent),
@@ -115,13 +120,16 @@ async fn write(
         pace.wait(length).await?;
         standing.check().await.map_err(|_| Cut::TakenDown)?;
         downstream.bytes(piece).await.inspect_err(|_| pace.give_back(length))?;
-        note(entry, length, started);
+        note(entry, pace, length, started);
     }
     Ok(())
 }
 
-fn note(entry: &mut Entry, sent: u64, started: Instant) {
+fn note(entry: &mut Entry, pace: &Pace, sent: u64, started: Instant) {
     if sent > 0 {
+        if let Some(month) = &pace.month {
+            month.account.add(sent);
+        }
         entry.bytes += sent;
         entry.first_byte.get_or_insert_with(|| started.elapsed());
     }
@@ -152,10 +160,36 @@ impl Pace {
             }
         }
         match self.until {
+            _ if self.month.as_ref().is_some_and(|month| month.cut && month.account.is_spent()) => Err(Cut::QuotaSpent),
             Some(until) if clock::unix() > until => Err(Cut::Expired),
             _ => Ok(()),
         }
     }
+}
+
+/// Writes an answer of the gateway's own.
+pub(crate) async fn small(downstream: &mut impl Downstream, small: Small, entry: &mut Entry) -> Result<(), Cut> {
+    let Small { mut head, body } = small;
+    if !head.status().is_informational() && head.status() != http::StatusCode::NO_CONTENT {
+        head.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+    }
+    whole(downstream, head, body, entry).await
+}
+
+/// Writes a head, the body unless only the head was asked for, and the end.
+async fn whole(
+    downstream: &mut impl Downstream,
+    head: Response<()>,
+    body: Bytes,
+    entry: &mut Entry,
+) -> Result<(), Cut> {
+    let with_body = entry.method != http::Method::HEAD;
+    write_head(downstream, head, entry).await?;
+    if with_body && !body.is_empty() {
+        entry.bytes += body.len() as u64;
+        downstream.bytes(body).await?;
+    }
+    downstream.end().await
 }
 
 /// Writes a refusal: a status, a sentence for the viewer, and nothing of what is behind it.
@@ -165,6 +199,10 @@ pub(crate) async fn refuse(
     entry: &mut Entry,
     asked: AskedFor,
 ) -> Result<(), Cut> {
+    let (origin, refusal) = match refusal {
+        Refusal::Shared { origin, refusal } => (Some(origin), &**refusal),
+        refusal => (None, refusal),
+    };
     let mut response = Response::new(());
     *response.status_mut() = refusal.status();
     let headers = response.headers_mut();
@@ -189,22 +227,22 @@ pub(crate) async fn refuse(
         }
         _ => {}
     }
+    if let Refusal::TooOften(limited) = refusal {
+        tell(headers, limited.policy_field(), limited.limit_field());
+    }
     headers.insert(CONTENT_LENGTH, HeaderValue::from(text.len()));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     retry_after(headers, refusal);
     if refusal.status() == http::StatusCode::UNAUTHORIZED {
         headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }
-    if *refusal == Refusal::BadMethod {
-        headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+    if let Some(methods) = refusal.allowed() {
+        headers.insert(ALLOW, HeaderValue::from_static(methods));
     }
-    let with_body = entry.method != http::Method::HEAD;
-    write_head(downstream, response, entry).await?;
-    if with_body {
-        entry.bytes += text.len() as u64;
-        downstream.bytes(Bytes::from(text)).await?;
+    if let Some(origin) = origin {
+        service::allow(headers, origin.clone());
     }
-    downstream.end().await
+    whole(downstream, response, Bytes::from(text), entry).await
 }
 
 /// What a refusal needs to know of its request.
@@ -231,6 +269,9 @@ async fn write_head(downstream: &mut impl Downstream, mut head: Response<()>, en
     entry.status = head.status().as_u16();
     if let Ok(id) = HeaderValue::from_bytes(entry.request_id.as_bytes()) {
         head.headers_mut().insert(X_REQUEST_ID, id);
+    }
+    if let Some(hsts) = &entry.hsts {
+        head.headers_mut().insert(STRICT_TRANSPORT_SECURITY, hsts.clone());
     }
     downstream.head(head.into_parts().0).await
 }

@@ -6,11 +6,14 @@ use crate::authorize::Signed;
 use crate::refusal::Refusal;
 use arc_swap::ArcSwap;
 use cache::{Media, ReadError};
+use parking_lot::Mutex;
 use quick_cache::sync::Cache;
 use sha2::{Digest, Sha256};
 use slice::{ByteRange, ETag, MediaId, MediaMeta};
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 use takedown::{Content, FileError, HEAD, List, ListFile, Record, RecordError, Target};
 use tokio::sync::watch;
 
@@ -25,9 +28,22 @@ pub(crate) struct Takedowns {
     changes: watch::Sender<()>,
     /// Digests of versions' first bytes, where some entry had their size.
     heads: Cache<ETag, [u8; 32]>,
-    file: Option<Arc<ListFile>>,
+    /// Where the settings have it.
+    path: Option<PathBuf>,
+    /// While it is this process's to change. Locked for as long as a save takes, by threads that may block.
+    file: Mutex<Option<Held>>,
+    /// Somebody is about to save, and will save what is in force by then.
+    saving: AtomicBool,
+    /// Whose the file is.
+    held: AtomicBool,
     /// One change at a time.
-    changing: tokio::sync::Mutex<()>,
+    changing: Mutex<()>,
+}
+
+/// The file, and what is in it.
+struct Held {
+    file: ListFile,
+    saved: Arc<List>,
 }
 
 /// A request whose link holds, and of whose media the list says nothing. Only this step makes one, and nobody else is asked about less.
@@ -49,14 +65,6 @@ pub(crate) struct Standing {
     since: AtomicU64,
     id: MediaId,
     media: Media,
-}
-
-/// What a change came to.
-pub(crate) struct Changed {
-    /// Records that count now and did not before.
-    pub(crate) news: Vec<Arc<Record>>,
-    /// Whether they will after a restart.
-    pub(crate) saved: Result<(), FileError>,
 }
 
 /// Judges what the path alone says: media and chat.
@@ -119,20 +127,67 @@ impl Takedowns {
     /// A file that is not whole: nothing may be served then.
     pub(crate) fn open(settings: &config::gateway::Takedown) -> Result<Self, FileError> {
         let opened = settings.file.as_ref().map(|path| ListFile::open(path)).transpose()?;
-        let (file, list) = opened.map_or_else(|| (None, List::default()), |(file, list)| (Some(Arc::new(file)), list));
+        let (file, list) = opened.map_or_else(|| (None, List::default()), |(file, list)| (Some(file), list));
+        let list = Arc::new(list);
+        let file = file.map(|file| Held { file, saved: list.clone() });
         Ok(Self {
-            list: ArcSwap::from_pointee(list),
+            path: settings.file.clone(),
+            list: ArcSwap::new(list),
             epoch: AtomicU64::new(0),
             changes: watch::Sender::new(()),
             heads: Cache::new(MOST_HEADS),
-            file,
-            changing: tokio::sync::Mutex::default(),
+            held: AtomicBool::new(file.is_some()),
+            file: Mutex::new(file),
+            saving: AtomicBool::new(false),
+            changing: Mutex::default(),
         })
     }
 
     /// Whether what is taken down stays so after a restart.
     pub(crate) fn is_durable(&self) -> bool {
-        self.file.is_some()
+        self.held.load(Ordering::Acquire)
+    }
+
+    /// The file is another process's: what is in force here is in it, and nothing more is written. What is heard is still in force here. Blocks, for
+    /// as long as a save is under way. False: that took longer than `patience`; nothing is changed then.
+    #[must_use]
+    pub(crate) fn hand_over(&self, patience: Duration) -> bool {
+        // What changes from here on is the other one's to save.
+        if !self.held.swap(false, Ordering::AcqRel) {
+            return true;
+        }
+        let Some(mut file) = self.file.try_lock_for(patience) else {
+            self.held.store(true, Ordering::Release);
+            return false;
+        };
+        if let Some(Err(error)) = file.as_mut().map(|held| held.save(&self.list())) {
+            tracing::error!(%error, "the list of takedowns is handed over as it was saved last, and the rest told");
+        }
+        *file = None;
+        true
+    }
+
+    /// The file is this process's again, with what came to be in force meanwhile: nobody else saves that any more. Blocks.
+    ///
+    /// # Errors
+    /// Somebody has it, it is not whole, or it can't be written.
+    pub(crate) fn take_back(&self) -> Result<(), FileError> {
+        let mut file = self.file.lock();
+        if let (None, Some(path)) = (&*file, &self.path) {
+            let (opened, list) = ListFile::open(path)?;
+            // Whoever had it may have saved what it was told.
+            self.learn(list.records().iter().map(|record| Record::clone(record)));
+            let mut held = Held { file: opened, saved: Arc::new(list) };
+            let saved = held.save(&self.list());
+            *file = Some(held);
+            self.held.store(true, Ordering::Release);
+            saved?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn is_handed_over(&self) -> bool {
+        self.path.is_some() && !self.is_durable()
     }
 
     pub(crate) fn list(&self) -> Arc<List> {
@@ -184,28 +239,28 @@ impl Takedowns {
         Ok(Content { size: *size, sha256 })
     }
 
-    /// One act of this gateway's operator: later than everything that is known here.
-    pub(crate) async fn act(
+    /// One act of this gateway's operator: later than everything that is known here. In force when this returns; to be saved.
+    pub(crate) fn act(
         &self,
         target: Target,
         down: bool,
         at: u64,
         by: &str,
         reason: &str,
-    ) -> Result<Changed, RecordError> {
-        let _one = self.changing.lock().await;
+    ) -> Result<Vec<Arc<Record>>, RecordError> {
+        let _one = self.changing.lock();
         let record = Record::new(target, self.list.load().next_version(), down, at, by, reason)?;
-        Ok(self.merge([record]).await)
+        Ok(self.merge([record]))
     }
 
-    /// What other gateways know.
-    pub(crate) async fn learn(&self, records: impl IntoIterator<Item = Record>) -> Changed {
-        let _one = self.changing.lock().await;
-        self.merge(records).await
+    /// What others know. Gives what was not known here. In force when this returns; to be saved.
+    pub(crate) fn learn(&self, records: impl IntoIterator<Item = Record>) -> Vec<Arc<Record>> {
+        let _one = self.changing.lock();
+        self.merge(records)
     }
 
-    /// In force first, on disk second: a disk that fails must not keep anything in service.
-    async fn merge(&self, records: impl IntoIterator<Item = Record>) -> Changed {
+    /// In force first, on disk second: a disk that fails must not keep anything in service, nor from being told to others.
+    fn merge(&self, records: impl IntoIterator<Item = Record>) -> Vec<Arc<Record>> {
         let mut list = List::clone(&self.list.load());
         let mut news = Vec::new();
         for record in records {
@@ -214,24 +269,57 @@ impl Takedowns {
                 news.extend(list.last(&target).cloned());
             }
         }
-        if news.is_empty() {
-            return Changed { news, saved: Ok(()) };
+        if !news.is_empty() {
+            self.list.store(Arc::new(list));
+            self.epoch.fetch_add(1, Ordering::Release);
+            self.changes.send_replace(());
         }
-        let list = Arc::new(list);
-        self.list.store(list.clone());
-        self.epoch.fetch_add(1, Ordering::Release);
-        self.changes.send_replace(());
-        let saved = match &self.file {
-            Some(file) => {
-                let file = file.clone();
-                // A thread that died has written nothing that anybody can rely on.
-                let died =
-                    |error| FileError::Disk { path: "takedown.file".into(), source: std::io::Error::other(error) };
-                tokio::task::spawn_blocking(move || file.save(&list)).await.unwrap_or_else(|error| Err(died(error)))
+        news
+    }
+
+    /// Returns when what is in force is on disk, if it is this process's to write. A save that was begun goes on to its end.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub(crate) async fn save(self: &Arc<Self>) -> Result<(), FileError> {
+        let this = self.clone();
+        // A thread that died has written nothing that anybody can rely on.
+        let died = |error| FileError::Disk { path: "takedown.file".into(), source: std::io::Error::other(error) };
+        tokio::task::spawn_blocking(move || this.save_now()).await.unwrap_or_else(|error| Err(died(error)))
+    }
+
+    /// The same from outside of every runtime, behind the caller's back.
+    pub(crate) fn save_soon(self: &Arc<Self>) {
+        if self.saving.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let this = self.clone();
+        let save = move || {
+            if let Err(error) = this.save_now() {
+                tracing::error!(%error, "takedowns are in force, but not on disk");
             }
-            None => Ok(()),
         };
-        Changed { news, saved }
+        if let Err(error) = std::thread::Builder::new().name("takedowns".to_owned()).spawn(save) {
+            self.saving.store(false, Ordering::Release);
+            tracing::error!(%error, "takedowns are in force, but not on disk");
+        }
+    }
+
+    fn save_now(&self) -> Result<(), FileError> {
+        let mut file = self.file.lock();
+        // Who comes from here on may have news that this save misses.
+        self.saving.store(false, Ordering::Release);
+        file.as_mut().map_or(Ok(()), |held| held.save(&self.list()))
+    }
+}
+
+impl Held {
+    fn save(&mut self, list: &Arc<List>) -> Result<(), FileError> {
+        if !Arc::ptr_eq(&self.saved, list) {
+            self.file.save(list)?;
+            self.saved = list.clone();
+        }
+        Ok(())
     }
 }
 
@@ -251,10 +339,12 @@ fn refuse(list: &List, target: &Target) -> Result<(), Refusal> {
 
 #[cfg(test)]
 mod tests {
-    use super::judge_parts;
+    use super::{Takedowns, judge_parts};
     use crate::refusal::Refusal;
     use slice::{ETag, MediaMeta, Spans};
-    use takedown::{List, Record};
+    use std::sync::Arc;
+    use std::time::Duration;
+    use takedown::{List, ListFile, Record};
 
     #[test]
     fn a_virtual_file_goes_with_its_chats_and_its_first_message() {
@@ -274,5 +364,40 @@ mod tests {
             let judged = judge_parts(&list, &meta);
             assert_eq!(matches!(judged, Err(Refusal::TakenDown(_))), down, "{target}");
         }
+    }
+
+    #[test]
+    fn what_is_acted_on_while_another_process_has_the_file_is_in_it_afterwards() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("takedowns");
+        ListFile::create(&path).unwrap();
+        let settings = config::gateway::Takedown { file: Some(path.clone()) };
+        let takedowns = Arc::new(Takedowns::open(&settings).unwrap());
+        let act = |target: &str| takedowns.act(target.parse().unwrap(), true, 0, "a", "b").unwrap();
+        // Not saved by itself; a hand-over leaves nothing behind.
+        act("chat:-1");
+        assert!(takedowns.hand_over(Duration::from_secs(1)) && !takedowns.is_durable() && takedowns.is_handed_over());
+        let (theirs, list) = ListFile::open(&path).unwrap();
+        assert_eq!(list.records().len(), 1);
+        act("chat:-2");
+        takedowns.save_now().unwrap();
+        assert!(takedowns.list().find(&"chat:-2".parse().unwrap()).is_some(), "in force");
+        assert!(takedowns.take_back().is_err() && takedowns.is_handed_over(), "the other one lives");
+        // It has saved what it was told, and dies.
+        let mut told = list;
+        told.merge(Record::new("chat:-3".parse().unwrap(), 9, true, 0, "a", "b").unwrap());
+        theirs.save(&told).unwrap();
+        drop(theirs);
+        takedowns.take_back().unwrap();
+        assert!(takedowns.is_durable());
+        for target in ["chat:-1", "chat:-2", "chat:-3"] {
+            let target = target.parse().unwrap();
+            assert!(takedowns.list().find(&target).is_some(), "{target} in force");
+            assert!(ListFile::read(&path).unwrap().find(&target).is_some(), "{target} on disk");
+        }
+        // A save that is under way is waited for, and not for ever.
+        let busy = takedowns.file.lock();
+        assert!(!takedowns.hand_over(Duration::from_millis(1)) && takedowns.is_durable());
+        drop(busy);
     }
 }

@@ -1,8 +1,8 @@
 //! `gateway takedown …`: what must not be served.
 
+use crate::admin::takedowns::{Row, Wanted};
 use crate::cache_command::{CommandFailure, Gateways};
 use crate::columns::time;
-use crate::takedown_admin::{Row, Wanted};
 use admin_client::{AdminClient, Gateway, align};
 use clap::{Args, Subcommand};
 use config::{ConfigError, GatewaySettings};
@@ -133,7 +133,7 @@ fn change(args: &Change, content: bool, down: bool) -> Result<(), CommandFailure
     let user = || std::env::var("USER").unwrap_or_else(|_| "operator".to_owned());
     let by = by.clone().unwrap_or_else(user);
     let wanted = Wanted { target: target.clone(), content, by, reason: reason.clone() };
-    let body = admin.post(if down { "/takedown/add" } else { "/takedown/remove" }, &wanted)?;
+    let body = admin.post(if down { "/v1/takedowns" } else { "/v1/takedowns/lift" }, &wanted)?;
     if *json {
         return Ok(write!(stdout(), "{body}")?);
     }
@@ -148,7 +148,7 @@ fn change(args: &Change, content: bool, down: bool) -> Result<(), CommandFailure
 
 fn list(args: &Ls) -> Result<(), CommandFailure> {
     let admin = AdminClient::new(&args.gateway, ANSWER)?;
-    let body = admin.ask(Method::GET, "/takedown")?;
+    let body = admin.ask(Method::GET, "/v1/takedowns")?;
     if args.json {
         return Ok(write!(stdout(), "{body}")?);
     }

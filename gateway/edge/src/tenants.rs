@@ -1,5 +1,6 @@
 //! The tenants of the settings, by their domains.
 
+use crate::identify::Tokens;
 use crate::tenant::{Tenant, TenantError};
 use config::gateway::{self, Domain};
 use std::collections::HashMap;
@@ -44,9 +45,35 @@ impl Tenants {
         self.exact.get(host).or_else(|| parents.into_iter().next())
     }
 
+    /// Every host that a tenant has by its full name.
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.exact.keys().cloned().collect()
+    }
+
+    /// Whether a tenant has the host by its full name.
+    pub(crate) fn has(&self, host: &str) -> bool {
+        self.exact.contains_key(host)
+    }
+
     /// The tenant of all hosts that nobody names.
     pub(crate) fn of_the_rest(&self) -> Option<&Arc<Tenant>> {
         self.any.as_ref()
+    }
+
+    /// Goes on with what tenants of other settings learnt from their issuers.
+    pub(crate) fn adopt(&self, before: &Self) {
+        for tenant in &self.by_id {
+            if let Some(tokens) = &tenant.tokens
+                && let Some(known) = before.by_id(Some(&tenant.id)).and_then(|known| known.tokens.as_ref())
+            {
+                tokens.adopt(known);
+            }
+        }
+    }
+
+    /// Has their issuers asked soon: somebody wants them to be.
+    pub(crate) fn look_again(&self) {
+        self.by_id.iter().filter_map(|tenant| tenant.tokens.as_ref()).for_each(Tokens::look_again);
     }
 
     /// Those that other settings still have: what serves while plugins change.

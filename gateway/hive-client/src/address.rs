@@ -1,5 +1,6 @@
 //! Where a hive listens.
 
+use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
@@ -18,6 +19,15 @@ impl HiveAddress {
         match self {
             Self::Unix(path) => path.as_os_str().as_bytes(),
             Self::Tcp(authority) => authority.as_bytes(),
+        }
+    }
+}
+
+impl fmt::Display for HiveAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+            Self::Tcp(authority) => f.write_str(authority),
         }
     }
 }

@@ -8,9 +8,10 @@ use crate::patience::Patience;
 use crate::stats::HiveStats;
 use crate::transport::Connector;
 use bytes::Bytes;
+use futures_util::future::join_all;
 use http::header::{AUTHORIZATION, HOST, IF_MATCH, RANGE};
 use http::{HeaderValue, Method, Request, Response};
-use http_body_util::Empty;
+use http_body_util::{BodyExt, Empty, Limited};
 use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
@@ -20,12 +21,14 @@ use slice::{ByteRange, ETag, MediaId, MediaMeta, Opened, OriginError, SliceOrigi
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
-use wire::{HOP_HEADER, MediaPath, REQUEST_ID_HEADER, RequestRange};
+use wire::{HOP_HEADER, MediaPath, REQUEST_ID_HEADER, RequestRange, SESSIONS_PATH};
 
 /// All requests of an HTTP/2 connection share its fate. One that a router forgot would be found out by each of them alone, and only
 /// after its whole patience; asked this often for a sign of life, it ends for all within the sum of both.
 const PING_INTERVAL: Duration = Duration::from_secs(10);
 const PING_TIMEOUT: Duration = Duration::from_secs(5);
+/// Longest list of sessions in bytes.
+const LONGEST_LISTING: usize = 4 << 20;
 
 /// How to reach the hives and how long to be patient with them.
 #[derive(Clone, Debug)]
@@ -109,6 +112,15 @@ impl HiveClient {
         matches!(answer, Ok(Ok(response)) if response.status().is_success())
     }
 
+    /// What each hive says of its sessions: the body of `GET /v1/sessions`, or why there is none.
+    pub async fn sessions(&self, patience: Duration) -> Vec<(String, Result<Vec<u8>, String>)> {
+        let asked = self.shared.hives.iter().zip(&self.shared.config.addresses).map(|(client, address)| async move {
+            let answer = tokio::time::timeout(patience, self.shared.listing(client)).await;
+            (address.to_string(), answer.unwrap_or_else(|_| Err("no answer in time".to_owned())))
+        });
+        join_all(asked).await
+    }
+
     /// What happened so far.
     #[must_use]
     pub fn stats(&self) -> &HiveStats {
@@ -175,6 +187,17 @@ impl Shared {
         let response = self.send(hive, request, patience).await?;
         let meta = answer::transfer(response.status(), response.headers(), media, etag, range)?;
         Ok((meta, response.into_body()))
+    }
+
+    async fn listing(&self, client: &Client<Connector, Empty<Bytes>>) -> Result<Vec<u8>, String> {
+        let failed = |_| "a request of ours could not be built".to_owned();
+        let request = self.request_to(Method::GET, SESSIONS_PATH).map_err(failed)?;
+        let response = client.request(request).await.map_err(|_| "it can't be reached".to_owned())?;
+        if !response.status().is_success() {
+            return Err(format!("it answered {}", response.status()));
+        }
+        let body = Limited::new(response.into_body(), LONGEST_LISTING).collect().await;
+        body.map(|body| body.to_bytes().to_vec()).map_err(|_| "its answer broke off, or is too long".to_owned())
     }
 
     fn request(&self, method: Method, media: MediaId) -> Result<Request<Empty<Bytes>>, TryError> {

@@ -90,6 +90,12 @@ impl Expression {
         self.parts.iter().any(|part| matches!(part, Part::Arg(name) if name.eq_ignore_ascii_case(param)))
     }
 
+    /// True when the argument comes first and a blank follows, which no argument's value has in it.
+    pub(crate) fn begins_with_arg(&self, param: &str) -> bool {
+        let [Part::Arg(name), Part::Text(text), ..] = self.parts.as_slice() else { return false };
+        name.eq_ignore_ascii_case(param.as_bytes()) && text.starts_with(b" ")
+    }
+
     /// Hands the filled-in template to `sink` piece by piece, so that no copy of the secret stays behind in freed memory.
     /// What is unknown is empty, as in nginx.
     pub(crate) fn feed(&self, values: Values<'_>, secret: &[u8], mut sink: impl FnMut(&[u8])) {

@@ -2,6 +2,8 @@
 //!
 //! What it does: turns a raw request target into the decoded, normalised path that nginx calls `$uri`, checks the
 //! link's signature and then its expiry, names the media the path asks for, and signs new links.
+//! Beside nginx's links it makes and checks tokens that open everything below a path ([`PrefixRequest`]), for playlists and what they
+//! name, and reads the id by which a link can be revoked ([`Grant`]); who revokes, and remembers it, is somebody else.
 //! What it refuses to do: read a clock or a socket, choose a status, read a key from anywhere. Secrets come in and never
 //! come out, not even in `Debug`.
 //! Who calls it: `edge`, for each request ([`Uri`], [`Verifier::check`], [`StreamTarget`]) and for `gateway sign`
@@ -23,6 +25,7 @@
 
 mod args;
 mod expression;
+mod prefix;
 mod rules;
 mod secure_link;
 mod sign;
@@ -30,8 +33,9 @@ mod target;
 mod token;
 mod uri;
 
+pub use prefix::{PrefixRequest, in_path};
 pub use rules::{LinkKey, LinkRules, RulesError, Scheme, SchemeRules};
 pub use secure_link::{Grant, InvalidLink, LinkRequest, Verdict, Verifier};
 pub use sign::{SignError, SignRequest};
 pub use target::{StreamTarget, TargetError, TargetMedia};
-pub use uri::{Uri, UriError};
+pub use uri::{Uri, UriError, encode_path as escaped};

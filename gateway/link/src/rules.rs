@@ -11,6 +11,8 @@ pub enum Scheme {
     NginxMd5,
     /// HMAC-SHA-256 over the template, the secret being the key.
     HmacSha256,
+    /// A token that opens everything at and below a path: [`crate::PrefixRequest`].
+    PathPrefix,
 }
 
 impl Scheme {
@@ -20,6 +22,7 @@ impl Scheme {
         match self {
             Self::NginxMd5 => "nginx-md5",
             Self::HmacSha256 => "hmac-sha256",
+            Self::PathPrefix => "path-prefix",
         }
     }
 }
@@ -35,13 +38,25 @@ impl fmt::Display for Scheme {
 pub struct LinkKey {
     pub(crate) id: String,
     pub(crate) secret: SecretString,
+    pub(crate) scheme: Option<Scheme>,
 }
 
 impl LinkKey {
     /// A key. The id never appears in a link; it only tells which of several active secrets made it.
     #[must_use]
     pub fn new(id: impl Into<String>, secret: impl Into<SecretString>) -> Self {
-        Self { id: id.into(), secret: secret.into() }
+        Self { id: id.into(), secret: secret.into(), scheme: None }
+    }
+
+    /// The same key for one scheme alone: during a move from one scheme to another the new secret then never signs by the weaker one.
+    /// Path-prefix tokens are made and checked with any key.
+    #[must_use]
+    pub fn only(self, scheme: Scheme) -> Self {
+        Self { scheme: Some(scheme), ..self }
+    }
+
+    pub(crate) fn is_for(&self, scheme: Scheme) -> bool {
+        self.scheme.is_none_or(|only| only == scheme)
     }
 }
 
@@ -79,20 +94,32 @@ impl SchemeRules {
 pub struct LinkRules {
     /// Active secrets, 1 to 16. A link made with any of them is good; the first one signs.
     pub keys: Vec<LinkKey>,
-    /// Schemes that are on, each at most once. Of those whose parameter a link carries the first decides alone; the
-    /// first one signs.
+    /// Schemes that are on, each at most once. Of those whose parameter a link carries the first decides alone. The first key
+    /// signs by the first of them that it is for.
     pub schemes: Vec<SchemeRules>,
     /// Query parameter that holds the expiry, seconds since the Unix epoch.
     pub expires_param: String,
     /// Refuse MD5 tokens that nginx takes though they are not the canonical text: padding, stray last bits.
     pub strict: bool,
+    /// Query parameter that holds the id by which a link can be revoked. Every template must then begin with it, as in
+    /// `"$arg_id $secure_link_expires$uri $secret"`; a link without one is good, and can't be revoked.
+    pub id_param: Option<String>,
+    /// Query parameter that holds a path-prefix token. With it, such tokens are on, also as the first segment of a path.
+    pub prefix_param: Option<String>,
 }
 
 impl LinkRules {
     /// The rules under which links of an nginx set-up stay good: MD5 only, nginx's leniency, `md5` and `expires`.
     #[must_use]
     pub fn nginx(keys: Vec<LinkKey>) -> Self {
-        Self { keys, schemes: vec![SchemeRules::nginx_md5()], expires_param: "expires".to_owned(), strict: false }
+        Self {
+            keys,
+            schemes: vec![SchemeRules::nginx_md5()],
+            expires_param: "expires".to_owned(),
+            strict: false,
+            id_param: None,
+            prefix_param: None,
+        }
     }
 }
 
@@ -114,6 +141,17 @@ pub enum RulesError {
     /// A scheme is listed twice.
     #[error("link scheme {0} is listed twice")]
     SchemeTwice(Scheme),
+    /// A scheme has no template, or a key is for a scheme that is not on.
+    #[error("no link can be signed by {0} here")]
+    SchemeOff(Scheme),
+    /// The template does not begin with the id, or what follows it could be taken for a part of it.
+    #[error("the {scheme} template must begin with $arg_{param} and a blank, else a link's id could be changed")]
+    UnsignedId {
+        /// Whose template.
+        scheme: Scheme,
+        /// The id's parameter.
+        param: String,
+    },
     /// A parameter name is empty, too long, outside its alphabet or used twice.
     #[error("parameter name {0:?} is used twice, or is not 1 to 32 characters of A-Z a-z 0-9 _ -")]
     Param(String),
@@ -161,6 +199,11 @@ impl LinkRules {
             if key.secret.expose_secret().is_empty() {
                 return Err(RulesError::EmptySecret(key.id.clone()));
             }
+            if let Some(only) = key.scheme
+                && !self.schemes.iter().any(|rules| rules.scheme == only)
+            {
+                return Err(RulesError::SchemeOff(only));
+            }
         }
         if self.schemes.is_empty() {
             return Err(RulesError::NoScheme);
@@ -168,9 +211,16 @@ impl LinkRules {
         let mut params = vec![self.expires_param.as_str()];
         let mut expressions = Vec::with_capacity(self.schemes.len());
         check_param(&self.expires_param, &[])?;
+        for param in [&self.id_param, &self.prefix_param].into_iter().flatten() {
+            check_param(param, &params)?;
+            params.push(param);
+        }
         for (index, rules) in self.schemes.iter().enumerate() {
             if self.schemes[..index].iter().any(|other| other.scheme == rules.scheme) {
                 return Err(RulesError::SchemeTwice(rules.scheme));
+            }
+            if rules.scheme == Scheme::PathPrefix {
+                return Err(RulesError::SchemeOff(rules.scheme));
             }
             check_param(&rules.param, &params)?;
             params.push(&rules.param);
@@ -190,8 +240,12 @@ impl LinkRules {
         if let Some((_, missing)) = needs.into_iter().find(|(there, _)| !there) {
             return Err(RulesError::Unsigned { scheme: rules.scheme, missing });
         }
-        if let Some(other) = self.schemes.iter().find(|other| expression.uses_arg(&other.param)) {
-            return Err(RulesError::SignsToken { scheme: rules.scheme, param: other.param.clone() });
+        let tokens = self.schemes.iter().map(|other| &other.param).chain(&self.prefix_param);
+        if let Some(param) = tokens.into_iter().find(|param| expression.uses_arg(param)) {
+            return Err(RulesError::SignsToken { scheme: rules.scheme, param: param.clone() });
+        }
+        if let Some(param) = self.id_param.as_ref().filter(|param| !expression.begins_with_arg(param)) {
+            return Err(RulesError::UnsignedId { scheme: rules.scheme, param: param.clone() });
         }
         Ok(expression)
     }
@@ -241,6 +295,36 @@ mod tests {
             let template = format!("$secure_link_expires$uri$secret$Arg_{param}");
             let error = RulesError::SignsToken { scheme: Scheme::NginxMd5, param: param.into() };
             assert_eq!(with(|r| r.schemes[0].expression = template), Err(error));
+        }
+        assert_eq!(with(|r| r.schemes[0].scheme = Scheme::PathPrefix), Err(RulesError::SchemeOff(Scheme::PathPrefix)));
+        let hmac_alone = with(|r| {
+            r.schemes.remove(1);
+            r.keys[1] = LinkKey::new("b", "t").only(Scheme::HmacSha256);
+        });
+        assert_eq!(hmac_alone, Err(RulesError::SchemeOff(Scheme::HmacSha256)));
+        assert_eq!(with(|r| r.prefix_param = Some("Sig".into())), Err(RulesError::Param("sig".into())));
+    }
+
+    /// A signed text must have one reading: no other id, expiry and path give it. Ids hold no blank, expiries are digits, paths
+    /// begin with a slash.
+    #[test]
+    fn ids_stand_first_and_a_blank_follows() {
+        for (template, good) in [
+            ("$arg_id $secure_link_expires$uri $secret", true),
+            ("${ARG_ID} $secure_link_expires$uri $secret", true),
+            ("$arg_id$secure_link_expires$uri $secret", false),
+            ("$arg_id|$secure_link_expires$uri $secret", false),
+            ("$secure_link_expires$uri $secret $arg_id", false),
+            ("$secure_link_expires$uri $secret", false),
+            (" $arg_id $secure_link_expires$uri $secret", false),
+        ] {
+            let done = with(|r| {
+                r.schemes.truncate(1);
+                r.id_param = Some("id".into());
+                r.schemes[0].expression = template.into();
+            });
+            let error = RulesError::UnsignedId { scheme: Scheme::NginxMd5, param: "id".into() };
+            assert_eq!(done, if good { Ok(()) } else { Err(error) }, "{template}");
         }
     }
 

@@ -2,6 +2,7 @@
 
 use crate::args::arg;
 use crate::expression::{Expression, Values};
+use crate::prefix::PrefixKey;
 use crate::rules::{LinkKey, LinkRules, RulesError, Scheme};
 use crate::token::{decode_md5, decode_sha256};
 use crate::uri::{Uri, host_name};
@@ -11,6 +12,9 @@ use secrecy::ExposeSecret;
 use sha2::Sha256;
 use std::sync::Arc;
 use subtle::ConstantTimeEq;
+
+/// Characters of the longest id.
+const LONGEST_ID: usize = 64;
 
 /// What of a request a link's signature may cover.
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +38,8 @@ pub struct Grant {
     pub scheme: Scheme,
     /// Last second in which the link is good, seconds since the Unix epoch, 1 or more.
     pub expires: i64,
+    /// What the link can be revoked by: 1 to 64 of `A-Z a-z 0-9 _ -`.
+    pub id: Option<Arc<str>>,
 }
 
 /// Why a link counts as not signed by us. nginx set-ups answer 403 to each.
@@ -57,6 +63,9 @@ pub enum InvalidLink {
     /// No active key gives this token.
     #[error("the signature is wrong")]
     Mismatch,
+    /// The id is not 1 to 64 characters of its alphabet.
+    #[error("the link's id has the wrong form")]
+    BadId,
 }
 
 /// The verdict on a link.
@@ -76,6 +85,8 @@ pub struct Verifier {
     pub(crate) keys: Vec<ActiveKey>,
     pub(crate) schemes: Vec<ActiveScheme>,
     pub(crate) expires_param: String,
+    pub(crate) id_param: Option<String>,
+    pub(crate) prefix_param: Option<String>,
     strict: bool,
 }
 
@@ -83,6 +94,8 @@ pub struct Verifier {
 pub(crate) struct ActiveKey {
     pub(crate) id: Arc<str>,
     pub(crate) key: LinkKey,
+    /// What path-prefix tokens are made with.
+    pub(crate) prefix: PrefixKey,
 }
 
 #[derive(Debug)]
@@ -101,13 +114,48 @@ impl Verifier {
         let expressions = rules.validate()?;
         let schemes = rules.schemes.into_iter().zip(expressions);
         Ok(Self {
-            keys: rules.keys.into_iter().map(|key| ActiveKey { id: Arc::from(key.id.as_str()), key }).collect(),
+            keys: rules.keys.into_iter().map(ActiveKey::new).collect(),
             schemes: schemes
                 .map(|(rules, expression)| ActiveScheme { scheme: rules.scheme, param: rules.param, expression })
                 .collect(),
             expires_param: rules.expires_param,
+            id_param: rules.id_param,
+            prefix_param: rules.prefix_param,
             strict: rules.strict,
         })
+    }
+
+    /// The id of the key that signs.
+    #[must_use]
+    pub fn signs_with(&self) -> Arc<str> {
+        self.keys.first().map_or_else(|| Arc::from(""), |key| Arc::clone(&key.id))
+    }
+
+    /// Whether links that the first key signs are bound to an address.
+    #[must_use]
+    pub fn binds_address(&self) -> bool {
+        let signs = |active: &&ActiveScheme| self.keys.first().is_some_and(|key| key.key.is_for(active.scheme));
+        self.schemes.iter().find(signs).is_some_and(|active| active.expression.uses_remote_addr())
+    }
+
+    /// Whether links can have ids.
+    #[must_use]
+    pub fn has_ids(&self) -> bool {
+        self.id_param.is_some()
+    }
+
+    /// The parameter of path-prefix tokens, if they are on.
+    #[must_use]
+    pub fn prefix_param(&self) -> Option<&str> {
+        self.prefix_param.as_deref()
+    }
+
+    /// Takes a path-prefix token off a path that begins with one, if these rules know such tokens. From then on the path is what
+    /// follows the token. To be called before anything is read out of the path.
+    pub fn take_token(&self, uri: &mut Uri) {
+        if self.prefix_param.is_some() {
+            uri.take_token();
+        }
     }
 
     /// Judges a link. Hashes once per active key, however early one matches.
@@ -122,11 +170,18 @@ impl Verifier {
 
     fn signed_by(&self, request: &LinkRequest<'_>) -> Result<Grant, InvalidLink> {
         let query = request.uri.query();
+        if let Some(param) = &self.prefix_param
+            && let Some(token) = request.uri.token().or_else(|| arg(query, param.as_bytes()))
+        {
+            return self.below(token, request);
+        }
         let carried = |active: &ActiveScheme| arg(query, active.param.as_bytes()).is_some();
         let active = self.schemes.iter().find(|active| carried(active)).ok_or(InvalidLink::NoToken)?;
         let token = arg(query, active.param.as_bytes()).ok_or(InvalidLink::NoToken)?;
         let expires_text = arg(query, self.expires_param.as_bytes()).ok_or(InvalidLink::NoExpiry)?;
         let expires = parse_expires(expires_text).ok_or(InvalidLink::BadExpiry)?;
+        let id = self.id_param.as_ref().and_then(|param| arg(query, param.as_bytes())).map(link_id);
+        let id = id.map(|id| id.ok_or(InvalidLink::BadId)).transpose()?;
         let host = request.uri.authority().or(request.host).map(host_name);
         let unknown_host = active.expression.uses_host() && host.is_none();
         if unknown_host || (active.expression.uses_remote_addr() && request.remote_addr.is_none()) {
@@ -142,23 +197,31 @@ impl Verifier {
         let key = match active.scheme {
             Scheme::NginxMd5 => {
                 let token = decode_md5(token, self.strict).ok_or(InvalidLink::BadToken)?;
-                self.find_key(|key| active.md5(key, values).ct_eq(&token).into())
+                self.find_key(active.scheme, |key| active.md5(key, values).ct_eq(&token).into())
             }
             Scheme::HmacSha256 => {
                 let token = decode_sha256(token).ok_or(InvalidLink::BadToken)?;
-                self.find_key(|key| active.hmac(key, values).is_some_and(|hash| hash.ct_eq(&token).into()))
+                let same = |hash: [u8; 32]| hash.ct_eq(&token).into();
+                self.find_key(active.scheme, |key| active.hmac(key, values).is_some_and(same))
             }
+            Scheme::PathPrefix => None,
         };
         let key = key.ok_or(InvalidLink::Mismatch)?;
-        Ok(Grant { key_id: Arc::clone(&key.id), scheme: active.scheme, expires })
+        Ok(Grant { key_id: Arc::clone(&key.id), scheme: active.scheme, expires, id })
     }
 
-    /// Tries every key even after a match: the time taken tells nothing about which key is in use.
-    fn find_key(&self, matches: impl Fn(&LinkKey) -> bool) -> Option<&ActiveKey> {
-        self.keys.iter().fold(None, |found, active| {
+    /// Tries every key of the scheme even after a match: the time taken tells nothing about which key is in use.
+    fn find_key(&self, scheme: Scheme, matches: impl Fn(&LinkKey) -> bool) -> Option<&ActiveKey> {
+        self.keys.iter().filter(|active| active.key.is_for(scheme)).fold(None, |found, active| {
             let hit = matches(&active.key);
             found.or_else(|| hit.then_some(active))
         })
+    }
+}
+
+impl ActiveKey {
+    fn new(key: LinkKey) -> Self {
+        Self { id: Arc::from(key.id.as_str()), prefix: PrefixKey::new(&key), key }
     }
 }
 
@@ -178,8 +241,14 @@ impl ActiveScheme {
     }
 }
 
+/// An id in its one form.
+pub(crate) fn link_id(text: &[u8]) -> Option<Arc<str>> {
+    let plain = text.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'));
+    str::from_utf8(text).ok().filter(|_| plain && (1..=LONGEST_ID).contains(&text.len())).map(Arc::from)
+}
+
 /// Digits only, leading zeros allowed, above zero.
-fn parse_expires(text: &[u8]) -> Option<i64> {
+pub(crate) fn parse_expires(text: &[u8]) -> Option<i64> {
     let digits = str::from_utf8(text).ok().filter(|text| text.bytes().all(|b| b.is_ascii_digit()))?;
     digits.parse().ok().filter(|expires| *expires > 0)
 }
@@ -264,6 +333,51 @@ mod tests {
         assert_eq!(from(Some("h"), Some("::2")), Verdict::Invalid(InvalidLink::Mismatch));
         assert_eq!(from(Some("h"), None), Verdict::Invalid(InvalidLink::Unbound));
         assert_eq!(from(None, Some("::1")), Verdict::Invalid(InvalidLink::Unbound));
+    }
+
+    #[test]
+    fn a_key_for_one_scheme_opens_by_no_other() {
+        let keys =
+            vec![LinkKey::new("new", "n").only(Scheme::HmacSha256), LinkKey::new("old", "o").only(Scheme::NginxMd5)];
+        let schemes = vec![SchemeRules::nginx_md5(), SchemeRules::hmac_sha256()];
+        let moving = Verifier::new(LinkRules { schemes: schemes.clone(), ..LinkRules::nginx(keys) }).unwrap();
+        let any = |secret| {
+            Verifier::new(LinkRules { schemes: schemes.clone(), ..LinkRules::nginx(vec![LinkKey::new("x", secret)]) })
+        };
+        for (secret, scheme, opens) in [
+            ("n", Scheme::HmacSha256, true),
+            ("n", Scheme::NginxMd5, false),
+            ("o", Scheme::NginxMd5, true),
+            ("o", Scheme::HmacSha256, false),
+        ] {
+            let request = SignRequest { scheme: Some(scheme), ..SignRequest::new("/a", NOW) };
+            let link = any(secret).unwrap().sign(&request).unwrap();
+            assert_eq!(matches!(check(&moving, &link), Verdict::Valid(_)), opens, "{secret} {scheme}");
+        }
+        let own = moving.sign(&SignRequest::new("/a", NOW)).unwrap();
+        assert!(own.contains("?sig="), "the first key signs by the scheme that it is for: {own}");
+        let old = moving.sign(&SignRequest { key_id: Some("old"), ..SignRequest::new("/a", NOW) }).unwrap();
+        assert!(old.contains("?md5="), "{old}");
+    }
+
+    #[test]
+    fn ids_are_signed() {
+        let mut rules = rules();
+        rules.id_param = Some("id".into());
+        rules.schemes[0].expression = "$arg_id $secure_link_expires$uri $secret".into();
+        let verifier = Verifier::new(rules).unwrap();
+        let link = verifier.sign(&SignRequest { id: Some("a-1"), ..SignRequest::new("/stream/1/2", NOW) }).unwrap();
+        assert!(matches!(check(&verifier, &link), Verdict::Valid(grant) if grant.id.as_deref() == Some("a-1")));
+        for other in [link.replace("id=a-1", "id=a-2"), link.replace("id=a-1&", "")] {
+            assert_eq!(check(&verifier, &other), Verdict::Invalid(InvalidLink::Mismatch), "{other}");
+        }
+        for bad in ["", "a%2D1", "a.b", &"x".repeat(65)] {
+            let other = link.replace("id=a-1", &format!("id={bad}"));
+            assert_eq!(check(&verifier, &other), Verdict::Invalid(InvalidLink::BadId), "{other}");
+        }
+        let without = verifier.sign(&SignRequest::new("/stream/1/2", NOW)).unwrap();
+        assert!(matches!(check(&verifier, &without), Verdict::Valid(grant) if grant.id.is_none()));
+        assert_eq!(check(&verifier, &format!("{without}&id=x")), Verdict::Invalid(InvalidLink::Mismatch));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use crate::args::arg;
 use crate::expression::Values;
 use crate::rules::Scheme;
-use crate::secure_link::Verifier;
+use crate::secure_link::{ActiveKey, Verifier, link_id};
 use crate::token::encode;
 use crate::uri::{Uri, encode_path, host_name};
 
@@ -14,7 +14,7 @@ pub struct SignRequest<'a> {
     pub path: &'a [u8],
     /// Last second in which the link is good, seconds since the Unix epoch, 1 or more.
     pub expires: i64,
-    /// Scheme; the first of the rules when `None`.
+    /// Scheme; the first of the rules that the key is for when `None`.
     pub scheme: Option<Scheme>,
     /// Key; the first of the rules when `None`.
     pub key_id: Option<&'a str>,
@@ -22,6 +22,8 @@ pub struct SignRequest<'a> {
     pub host: Option<&'a str>,
     /// Address that the viewer will come from, needed when the template has `$remote_addr`.
     pub remote_addr: Option<&'a str>,
+    /// What the link can be revoked by: 1 to 64 of `A-Z a-z 0-9 _ -`. Needs rules with a parameter for it.
+    pub id: Option<&'a str>,
     /// More arguments, escaped already, without `?`. They come first in the link and are what `$arg_NAME` sees.
     pub query: &'a str,
 }
@@ -30,7 +32,8 @@ impl<'a> SignRequest<'a> {
     /// A link to `path` that is good up to `expires`, in the first scheme with the first key.
     #[must_use]
     pub fn new(path: &'a (impl AsRef<[u8]> + ?Sized), expires: i64) -> Self {
-        Self { path: path.as_ref(), expires, scheme: None, key_id: None, host: None, remote_addr: None, query: "" }
+        let path = path.as_ref();
+        Self { path, expires, scheme: None, key_id: None, host: None, remote_addr: None, id: None, query: "" }
     }
 }
 
@@ -52,6 +55,12 @@ pub enum SignError {
     /// The scheme is not on.
     #[error("this link scheme is not on")]
     SchemeOff,
+    /// The rules have no parameter for ids, or this is none.
+    #[error("links have no ids here, or this is none: 1 to 64 of A-Z a-z 0-9 _ -")]
+    Id,
+    /// The path-prefix tokens of [`crate::PrefixRequest`] are not on.
+    #[error("path-prefix tokens are not on")]
+    PrefixOff,
     /// The template binds links to an address or host, and none was given.
     #[error("the template needs the viewer's address or the host")]
     Unbound,
@@ -72,20 +81,26 @@ impl Verifier {
         }
         let query = request.query.as_bytes();
         let own = self.schemes.iter().map(|active| &active.param).chain([&self.expires_param]);
+        let own = own.chain(&self.id_param).chain(&self.prefix_param);
         let clash = own.into_iter().any(|name| arg(query, name.as_bytes()).is_some());
         if clash || query.iter().any(|byte| !byte.is_ascii_graphic() || *byte == b'#') {
             return Err(SignError::Query);
         }
+        let key = &self.key(request.key_id)?.key;
+        let mut schemes = self.schemes.iter().filter(|active| key.is_for(active.scheme));
         let active = match request.scheme {
-            Some(scheme) => self.schemes.iter().find(|active| active.scheme == scheme),
-            None => self.schemes.first(),
+            Some(scheme) => schemes.find(|active| active.scheme == scheme),
+            None => schemes.next(),
         };
         let active = active.ok_or(SignError::SchemeOff)?;
-        let key = match request.key_id {
-            Some(id) => self.keys.iter().find(|key| &*key.id == id),
-            None => self.keys.first(),
+        let with_id = match (request.id, &self.id_param) {
+            (None, _) => None,
+            (Some(id), Some(param)) if link_id(id.as_bytes()).is_some() => {
+                Some(format!("{}{}{param}={id}", request.query, if request.query.is_empty() { "" } else { "&" }))
+            }
+            (Some(_), _) => return Err(SignError::Id),
         };
-        let key = &key.ok_or(SignError::UnknownKey)?.key;
+        let query = with_id.as_deref().unwrap_or(request.query);
         let host = request.host.map(host_name);
         let unknown_host = active.expression.uses_host() && host.is_none();
         if unknown_host || (active.expression.uses_remote_addr() && request.remote_addr.is_none()) {
@@ -93,7 +108,7 @@ impl Verifier {
         }
         let expires = request.expires.to_string();
         // `$arg_expires` in a template must see what the link will carry.
-        let seen = [query, b"&", self.expires_param.as_bytes(), b"=", expires.as_bytes()].concat();
+        let seen = [query.as_bytes(), b"&", self.expires_param.as_bytes(), b"=", expires.as_bytes()].concat();
         let values = Values {
             expires: expires.as_bytes(),
             uri: request.path,
@@ -104,10 +119,20 @@ impl Verifier {
         let token = match active.scheme {
             Scheme::NginxMd5 => encode(&active.md5(key, values)),
             Scheme::HmacSha256 => encode(&active.hmac(key, values).ok_or(SignError::UnknownKey)?),
+            Scheme::PathPrefix => return Err(SignError::SchemeOff),
         };
-        let joint = if request.query.is_empty() { "" } else { "&" };
+        let joint = if query.is_empty() { "" } else { "&" };
         let (param, expires_param) = (&active.param, &self.expires_param);
-        Ok(format!("{path}?{}{joint}{param}={token}&{expires_param}={expires}", request.query))
+        Ok(format!("{path}?{query}{joint}{param}={token}&{expires_param}={expires}"))
+    }
+
+    /// The key of that id, or the first one.
+    pub(crate) fn key(&self, id: Option<&str>) -> Result<&ActiveKey, SignError> {
+        let key = match id {
+            Some(id) => self.keys.iter().find(|key| &*key.id == id),
+            None => self.keys.first(),
+        };
+        key.ok_or(SignError::UnknownKey)
     }
 }
 
@@ -133,6 +158,7 @@ mod tests {
             (SignRequest { query: "a#", ..good }, SignError::Query),
             (SignRequest { key_id: Some("b"), ..good }, SignError::UnknownKey),
             (SignRequest { scheme: Some(Scheme::HmacSha256), ..good }, SignError::SchemeOff),
+            (SignRequest { id: Some("a"), ..good }, SignError::Id),
         ];
         for (request, error) in cases {
             assert_eq!(verifier.sign(&request), Err(error));

@@ -9,7 +9,12 @@ pub struct Uri {
     path: Vec<u8>,
     query: Vec<u8>,
     authority: Option<String>,
+    /// A path-prefix token that was the first segment, without its mark.
+    token: Option<Vec<u8>>,
 }
+
+/// What the first segment of a path begins with if it is a path-prefix token.
+pub(crate) const TOKEN_MARK: &str = "~";
 
 /// Why a request target is no path. nginx answers 400 to each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -53,7 +58,7 @@ impl Uri {
             None => (rest, &[][..]),
         };
         let path = normalize(&decode(raw_path)?)?;
-        Ok(Self { path, query: query.to_vec(), authority })
+        Ok(Self { path, query: query.to_vec(), authority, token: None })
     }
 
     /// The decoded, normalised path; starts with `/` and holds no empty, `.` or `..` segment but perhaps an empty last one.
@@ -74,6 +79,21 @@ impl Uri {
         self.authority.as_deref()
     }
 
+    /// Takes a first segment that begins with `~` off the normal path: it is a path-prefix token, and the path is what follows it.
+    pub(crate) fn take_token(&mut self) {
+        let Some(rest) = self.path.strip_prefix(b"/").and_then(|path| path.strip_prefix(TOKEN_MARK.as_bytes())) else {
+            return;
+        };
+        let Some(slash) = rest.iter().position(|byte| *byte == b'/') else { return };
+        self.token = Some(rest[..slash].to_vec());
+        self.path = rest[slash..].to_vec();
+    }
+
+    /// The token that was taken off the path.
+    pub(crate) fn token(&self) -> Option<&[u8]> {
+        self.token.as_deref()
+    }
+
     /// The path escaped, so that parsing it again gives the same path.
     #[must_use]
     pub fn to_encoded_path(&self) -> String {
@@ -88,8 +108,9 @@ impl fmt::Debug for Uri {
     }
 }
 
-/// Escapes all but unreserved characters, `/` and the marks that mean nothing inside a path.
-pub(crate) fn encode_path(path: &[u8]) -> String {
+/// A decoded path as it stands in a link. Escapes all but unreserved characters, `/` and the marks that mean nothing inside a path.
+#[must_use]
+pub fn encode_path(path: &[u8]) -> String {
     const HEX: &[u8; 16] = b"0123456789ABCDEF";
     let mut out = String::with_capacity(path.len());
     for byte in path {

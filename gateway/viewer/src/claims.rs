@@ -38,6 +38,12 @@ impl Viewer {
         })
     }
 
+    /// All claims.
+    #[must_use]
+    pub fn claims(&self) -> &Map<String, Value> {
+        &self.claims
+    }
+
     pub(crate) fn value(&self, name: &str) -> Option<&Value> {
         self.claims.get(name)
     }

@@ -1,11 +1,11 @@
 //! Operators' keys in the form that signatures are checked with, refused at the start if they could never work.
 
-use crate::rules::{Algorithm, Key, MIN_SECRET, RulesError};
+use crate::rules::{Algorithm, Key, MIN_SECRET, Material, PublicKey, RulesError};
 use jsonwebtoken::DecodingKey;
 use secrecy::ExposeSecret;
 use spki::{
     ObjectIdentifier, SubjectPublicKeyInfoRef,
-    der::{Decode, Document, Reader, SliceReader, asn1::UintRef},
+    der::{Decode, Document, Encode, Header, Reader, SliceReader, Tag, asn1::UintRef},
 };
 use std::ops::RangeInclusive;
 
@@ -23,7 +23,12 @@ const RSA_MODULUS: RangeInclusive<usize> = 256..=1024;
 
 /// Reads a key's material.
 pub(crate) fn decoding_key(key: &Key) -> Result<DecodingKey, RulesError> {
-    let text = key.material.expose_secret();
+    let text = match &key.material {
+        Material::Text(text) => text.expose_secret(),
+        Material::Public(public) => {
+            return by_numbers(public).map_err(|why| RulesError::PublicKey(key.id.clone(), key.algorithm, why));
+        }
+    };
     if key.algorithm.is_shared() {
         if text.contains("-----BEGIN") {
             return Err(RulesError::PublicSecret(key.id.clone(), key.algorithm));
@@ -34,6 +39,27 @@ pub(crate) fn decoding_key(key: &Key) -> Result<DecodingKey, RulesError> {
         return Ok(DecodingKey::from_secret(text.as_bytes()));
     }
     public_key(key.algorithm, text).map_err(|why| RulesError::PublicKey(key.id.clone(), key.algorithm, why))
+}
+
+fn by_numbers(key: &PublicKey) -> Result<DecodingKey, &'static str> {
+    match key {
+        PublicKey::Rsa { modulus, exponent } => {
+            let numbers = || {
+                let mut body = UintRef::new(modulus)?.to_der()?;
+                body.extend(UintRef::new(exponent)?.to_der()?);
+                let mut der = Header::new(Tag::Sequence, body.len().try_into()?).to_der()?;
+                der.extend(body);
+                Ok::<_, spki::der::Error>(der)
+            };
+            rsa(&numbers().map_err(|_| "its numbers are none of RSA")?)
+        }
+        PublicKey::P256(point) if point.len() == P256_POINT && point.first() == Some(&4) => {
+            Ok(DecodingKey::from_ec_der(point))
+        }
+        PublicKey::P256(_) => Err("its point is not written out in 65 bytes"),
+        PublicKey::Ed25519(bytes) if bytes.len() == ED25519_KEY => Ok(DecodingKey::from_ed_der(bytes)),
+        PublicKey::Ed25519(_) => Err("it has not 32 bytes"),
+    }
 }
 
 fn public_key(algorithm: Algorithm, pem: &str) -> Result<DecodingKey, &'static str> {

@@ -66,12 +66,36 @@ impl fmt::Display for Algorithm {
     }
 }
 
+/// A public key's own numbers, as key sets have them (RFC 7518 §6). Big-endian.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PublicKey {
+    /// For RS256.
+    Rsa {
+        /// `n`.
+        modulus: Vec<u8>,
+        /// `e`.
+        exponent: Vec<u8>,
+    },
+    /// For ES256: `04`, x, y, of 65 bytes.
+    P256(Vec<u8>),
+    /// For `EdDSA`: 32 bytes.
+    Ed25519(Vec<u8>),
+}
+
 /// A key, the one algorithm it is for, and the name by which tokens (`kid`) and logs call it. Wiped on drop, never printed.
 #[derive(Clone, Debug)]
 pub struct Key {
     pub(crate) id: String,
     pub(crate) algorithm: Algorithm,
-    pub(crate) material: SecretString,
+    pub(crate) material: Material,
+}
+
+/// What a key is made of.
+#[derive(Clone, Debug)]
+pub(crate) enum Material {
+    /// A shared secret, or PEM.
+    Text(SecretString),
+    Public(PublicKey),
 }
 
 impl Key {
@@ -79,14 +103,25 @@ impl Key {
     /// (`PUBLIC KEY`, or `RSA PUBLIC KEY`).
     #[must_use]
     pub fn new(id: impl Into<String>, algorithm: Algorithm, material: impl Into<SecretString>) -> Self {
-        Self { id: id.into(), algorithm, material: material.into() }
+        Self { id: id.into(), algorithm, material: Material::Text(material.into()) }
+    }
+
+    /// A public key by its numbers. Its kind says which algorithm it is for.
+    #[must_use]
+    pub fn public(id: impl Into<String>, key: PublicKey) -> Self {
+        let algorithm = match key {
+            PublicKey::Rsa { .. } => Algorithm::Rs256,
+            PublicKey::P256(_) => Algorithm::Es256,
+            PublicKey::Ed25519(_) => Algorithm::EdDsa,
+        };
+        Self { id: id.into(), algorithm, material: Material::Public(key) }
     }
 }
 
 /// Which tokens are believed.
 #[derive(Clone, Debug)]
 pub struct Rules {
-    /// Keys, 1 to 8. A token whose `kid` is the id of one is checked with that one only, any other token with each key of its
+    /// Keys, 1 to 8, or none where there are `published` ones. A token whose `kid` is the id of one is checked with that one only, any other token with each key of its
     /// algorithm.
     pub keys: Vec<Key>,
     /// The issuer (`iss`) that a token must have. Without one any issuer is good: the key speaks for it.
@@ -96,6 +131,16 @@ pub struct Rules {
     pub audience: Option<String>,
     /// Seconds that our clock and the issuer's may be apart: 0 to 300.
     pub leeway: u32,
+    /// The issuer publishes keys, too: [`crate::Verifier::publish`] takes them.
+    pub published: bool,
+}
+
+impl Rules {
+    /// Rules that ask for nothing but one of these keys.
+    #[must_use]
+    pub fn new(keys: Vec<Key>) -> Self {
+        Self { keys, issuer: None, audience: None, leeway: 0, published: false }
+    }
 }
 
 /// The rules would not protect anything, or contradict themselves.

@@ -6,6 +6,7 @@ use crate::{
     keys::decoding_key,
     rules::{Algorithm, Key, MAX_KEYS, MAX_LEEWAY, Rules, RulesError},
 };
+use arc_swap::ArcSwap;
 use jsonwebtoken::{DecodingKey, Validation, decode, decode_header, errors::ErrorKind};
 use quick_cache::{Weighter, sync::Cache};
 use ring::digest::{SHA256, digest};
@@ -14,6 +15,9 @@ use std::{collections::HashSet, sync::Arc};
 
 /// Bytes of the longest token that is looked at, as much as servers take of one header.
 const MAX_TOKEN: usize = 8 * 1024;
+
+/// Keys of an issuer that are taken: each costs a forged token that names none of them a signature check.
+const MAX_PUBLISHED: usize = 16;
 
 /// Bytes of token text whose claims are kept, of one verifier: of some 3,500 usual tokens. The claims take a few times as much.
 const CACHE_WEIGHT: u64 = 1 << 20;
@@ -35,6 +39,9 @@ pub enum TokenError {
     /// No key has its algorithm, or the key that it names has another.
     #[error("of an algorithm that no key has")]
     Algorithm,
+    /// It names a key that nobody has, and no other made its signature; the issuer may have published a new one since.
+    #[error("of a key that is not known")]
+    UnknownKey,
     /// No key made its signature.
     #[error("the signature does not hold")]
     Signature,
@@ -63,7 +70,16 @@ pub enum TokenError {
 /// costs a hash and not a signature.
 #[derive(Debug)]
 pub struct Verifier {
-    keys: Vec<LoadedKey>,
+    rules: Rules,
+    fixed: Vec<Arc<LoadedKey>>,
+    now: ArcSwap<InForce>,
+}
+
+/// Keys, and tokens that held by them: what held by a key that is gone holds no more.
+#[derive(Debug)]
+struct InForce {
+    keys: Vec<Arc<LoadedKey>>,
+    published: bool,
     leeway: i64,
     held: Cache<[u8; 32], Held, ByToken>,
 }
@@ -101,7 +117,8 @@ impl Verifier {
     /// [`RulesError`] if a key can't be read or is too weak, or the rules contradict themselves.
     pub fn new(rules: Rules) -> Result<Self, RulesError> {
         crypto::install()?;
-        if rules.keys.is_empty() || rules.keys.len() > MAX_KEYS {
+        let none = rules.keys.is_empty() && !rules.published;
+        if none || rules.keys.len() > MAX_KEYS {
             return Err(RulesError::KeyCount(rules.keys.len()));
         }
         if rules.leeway > MAX_LEEWAY {
@@ -114,9 +131,23 @@ impl Verifier {
         if let Some(key) = rules.keys.iter().find(|key| key.id.is_empty() || !ids.insert(&key.id)) {
             return Err(RulesError::KeyId(key.id.clone()));
         }
-        let keys = rules.keys.iter().map(|key| LoadedKey::new(key, &rules)).collect::<Result<_, _>>()?;
-        let held = Cache::with_weighter(CACHE_ITEMS, CACHE_WEIGHT, ByToken);
-        Ok(Self { keys, leeway: rules.leeway.into(), held })
+        let load = |key| LoadedKey::new(key, &rules).map(Arc::new);
+        let fixed = rules.keys.iter().map(load).collect::<Result<Vec<_>, _>>()?;
+        let now = ArcSwap::from_pointee(InForce::new(fixed.clone(), &rules));
+        Ok(Self { rules, fixed, now })
+    }
+
+    /// Takes the keys that the issuer publishes now, in the place of those that it published before. Keys that can't be used are passed
+    /// over, and so are those that have the id of a key of the rules; gives how many there are then. Of secrets none is one.
+    pub fn publish(&self, keys: &[Key]) -> usize {
+        let fixed = |key: &&Key| self.rules.keys.iter().all(|own| own.id != key.id);
+        let public = keys.iter().filter(|key| self.rules.published && !key.algorithm.is_shared()).filter(fixed);
+        let loaded: Vec<_> =
+            public.filter_map(|key| LoadedKey::new(key, &self.rules).ok()).map(Arc::new).take(MAX_PUBLISHED).collect();
+        let count = loaded.len();
+        let all = self.fixed.iter().cloned().chain(loaded).collect();
+        self.now.store(Arc::new(InForce::new(all, &self.rules)));
+        count
     }
 
     /// Verifies a token at the time `now`, seconds since 1970.
@@ -124,6 +155,17 @@ impl Verifier {
     /// # Errors
     /// [`TokenError`] says why it is not believed. The signature comes before everything that the claims say.
     pub fn verify(&self, token: &str, now: i64) -> Result<Arc<Viewer>, TokenError> {
+        self.now.load().verify(token, now)
+    }
+}
+
+impl InForce {
+    fn new(keys: Vec<Arc<LoadedKey>>, rules: &Rules) -> Self {
+        let held = Cache::with_weighter(CACHE_ITEMS, CACHE_WEIGHT, ByToken);
+        Self { keys, published: rules.published, leeway: rules.leeway.into(), held }
+    }
+
+    fn verify(&self, token: &str, now: i64) -> Result<Arc<Viewer>, TokenError> {
         if token.len() > MAX_TOKEN {
             return Err(TokenError::TooLong);
         }
@@ -146,7 +188,7 @@ impl Verifier {
         if header.crit.is_some() {
             return Err(TokenError::Critical);
         }
-        let named = header.kid.and_then(|kid| self.keys.iter().find(|key| key.id == kid));
+        let named = header.kid.as_ref().and_then(|kid| self.keys.iter().find(|key| key.id == *kid));
         let tried = named.map_or(self.keys.as_slice(), std::slice::from_ref);
         let mut last = TokenError::Algorithm;
         for key in tried.iter().filter(|key| key.algorithm == header.alg) {
@@ -158,7 +200,8 @@ impl Verifier {
                 return Err(last);
             }
         }
-        Err(last)
+        let unknown = self.published && header.kid.is_some() && named.is_none();
+        Err(if unknown { TokenError::UnknownKey } else { last })
     }
 
     fn held(&self, claims: Claims, length: usize) -> Result<Held, TokenError> {

@@ -20,7 +20,7 @@ struct Done {
 
 pub(crate) fn list(list: &List) -> Result<(), CommandError> {
     let admin = AdminClient::new(&list.gateway, ANSWER)?;
-    let body = admin.ask(Method::GET, "/plugins")?;
+    let body = admin.ask(Method::GET, "/v1/plugins")?;
     let text = if list.json { body } else { listing::table(&admin.read::<Vec<Listed>>(&body)?) };
     write!(stdout(), "{text}")?;
     Ok(())
@@ -29,11 +29,11 @@ pub(crate) fn list(list: &List) -> Result<(), CommandError> {
 /// A change to all plugins. Fails if it leaves one that should be in service and is not, or not as its files are.
 pub(crate) fn change(gateway: &Gateway, what: &str) -> Result<(), CommandError> {
     let admin = AdminClient::new(gateway, ANSWER)?;
-    let done = admin.ask(Method::POST, &format!("/plugins/{what}"))?;
+    let done = admin.ask(Method::POST, &format!("/v1/plugins/{what}"))?;
     for line in admin.read::<Done>(&done)?.changes {
         writeln!(stdout(), "{line}")?;
     }
-    let listed = admin.ask(Method::GET, "/plugins")?;
+    let listed = admin.ask(Method::GET, "/v1/plugins")?;
     let problems: Vec<String> = admin.read::<Vec<Listed>>(&listed)?.iter().filter_map(Listed::problem).collect();
     if problems.is_empty() { Ok(()) } else { Err(CommandError::failed(problems.join("\n"))) }
 }
@@ -45,7 +45,7 @@ pub(crate) fn change_one(named: &Named, what: &str) -> Result<(), CommandError> 
         return Err(CommandError::failed(format!("{:?} is no name for a plugin", named.name)));
     }
     let admin = AdminClient::new(&named.gateway, ANSWER)?;
-    let done = admin.ask(Method::POST, &format!("/plugins/{}/{what}", named.name))?;
+    let done = admin.ask(Method::POST, &format!("/v1/plugins/{}/{what}", named.name))?;
     for line in admin.read::<Done>(&done)?.changes {
         writeln!(stdout(), "{line}")?;
     }

@@ -73,17 +73,26 @@ impl Kv {
         Self(Backend::Memory(Arc::new(Memory::new(bounds))))
     }
 
-    /// A store in Redis (6.2 or newer) or what speaks like it. Connects when it is first used and again whenever it must, so that a
-    /// gateway starts while Redis is down. Every key starts with `prefix`; no operation takes longer than `timeout`.
+    /// A store in a single Redis, by its address: see [`Self::redis_at`].
     ///
     /// # Errors
     /// [`SetupError::Url`], [`SetupError::Prefix`].
     pub fn redis(url: &str, prefix: &str, timeout: Duration) -> Result<Self, SetupError> {
+        let server = redis_link::Server::single(url).map_err(|_| SetupError::Url)?;
+        Self::redis_at(server, prefix, timeout)
+    }
+
+    /// A store in Redis (6.2 or newer) or what speaks like it. Connects when it is first used and again whenever it must, so that a
+    /// gateway starts while Redis is down. Every key starts with `prefix`; no operation takes longer than `timeout`.
+    ///
+    /// # Errors
+    /// [`SetupError::Prefix`].
+    pub fn redis_at(server: redis_link::Server, prefix: &str, timeout: Duration) -> Result<Self, SetupError> {
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
         if !(1..=32).contains(&prefix.len()) || !prefix.bytes().all(plain) {
             return Err(SetupError::Prefix(prefix.to_owned()));
         }
-        Ok(Self(Backend::Redis(Arc::new(RedisStore::new(url, prefix, timeout)?))))
+        Ok(Self(Backend::Redis(Arc::new(RedisStore::new(server, prefix, timeout)))))
     }
 
     /// What `plugin` keeps for `tenant` (`None`: for the gateway as a whole). The same names lead to the same keys, whatever the

@@ -38,8 +38,7 @@
 //! Such a key takes none of the namespace's places, expires only if it was told to, and is taken, changed and deleted like
 //! any other. A key that is deleted by hand keeps its place in the index until it would have expired.
 //!
-//! The server is one: a single node, or what stands in front of several and speaks like it. Though keys are tagged so that a
-//! namespace is one hash slot, redirections of a Redis Cluster are not followed; each would count as a failure.
+//! The server is a single one, a Redis Cluster or the master that Sentinels name ([`Kv::redis_at`]).
 //!
 //! Scripts need Redis 6.2 or a server that speaks like it. Writes need room under the server's `maxmemory`: refused for want of
 //! it they are [`KvError::Full`]. Set no eviction policy that touches these keys if tokens and locks must hold: an evicted lock

@@ -1,11 +1,11 @@
 //! The store in Redis: one connection for all, made when it is first used.
 
-use crate::error::{KvError, SetupError};
+use crate::error::KvError;
 use crate::kv::KvBounds;
 use crate::scripts::{ABSENT, DONE, FULL, NOT_A_NUMBER, Scripts, TOO_LONG};
 use parking_lot::Mutex;
-use redis::aio::{ConnectionManager, ConnectionManagerConfig};
-use redis::{Client, FromRedisValue, RedisResult, ScriptInvocation};
+use redis::{FromRedisValue, RedisResult, ScriptInvocation};
+use redis_link::{Connection, Failure, Server, Shared};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -13,31 +13,25 @@ use std::time::{Duration, Instant};
 /// Timeouts that pass with nothing but failures until Redis counts as gone. One hiccup of a busy server is no outage.
 const PATIENCE: u32 = 2;
 
-/// A connection that has brought nothing but failures for this long is replaced. The manager replaces one that breaks by
-/// itself, but not one that hangs, nor one whose server refuses the password, has no place left or has become a replica.
+/// A connection that has brought nothing but failures for this long is replaced. One that breaks is replaced at once in any case, but
+/// not one that hangs.
 const REPLACE_AFTER: Duration = Duration::from_secs(1);
 
 /// A store in Redis.
 pub(crate) struct RedisStore {
-    client: Client,
+    shared: Shared,
     prefix: String,
     timeout: Duration,
     scripts: Scripts,
     start: Instant,
-    link: Mutex<Link>,
+    /// When the connection was replaced last.
+    replaced: Mutex<Duration>,
     /// When the failures began that no success has ended: nanoseconds since `start`, 0 for none.
     failing_since: AtomicU64,
     /// When the last of them was.
     failed_last: AtomicU64,
     /// Set while an operation finds out whether Redis is back.
     probing: AtomicBool,
-}
-
-/// The connection, and when it was made.
-#[derive(Default)]
-struct Link {
-    manager: Option<ConnectionManager>,
-    made: Duration,
 }
 
 /// The keys of one namespace: `prefix:{plugin:tenant}`.
@@ -73,20 +67,18 @@ type Reply = (i64, Option<Vec<u8>>);
 
 impl RedisStore {
     #[expect(clippy::disallowed_methods, reason = "how long Redis has failed is this file's own matter")]
-    pub(crate) fn new(url: &str, prefix: &str, timeout: Duration) -> Result<Self, SetupError> {
-        // The error quotes parts of the address.
-        let client = Client::open(url).map_err(|_| SetupError::Url)?;
-        Ok(Self {
-            client,
+    pub(crate) fn new(server: Server, prefix: &str, timeout: Duration) -> Self {
+        Self {
+            shared: Shared::new(server, timeout),
             prefix: prefix.to_owned(),
             timeout,
             scripts: Scripts::new(),
             start: Instant::now(),
-            link: Mutex::default(),
+            replaced: Mutex::default(),
             failing_since: AtomicU64::new(0),
             failed_last: AtomicU64::new(0),
             probing: AtomicBool::new(false),
-        })
+        }
     }
 
     /// The stem of a namespace whose id is `plugin:tenant` or `plugin`. Braces make all its keys live on one node of a cluster.
@@ -96,7 +88,8 @@ impl RedisStore {
 
     pub(crate) async fn get(&self, stem: &Stem, bounds: KvBounds, key: &str) -> Result<Option<Vec<u8>>, KvError> {
         let command = redis::cmd("GET").arg(stem.value(key)).take();
-        let value: Option<Vec<u8>> = self.run(async |mut manager| command.query_async(&mut manager).await).await?;
+        let value: Option<Vec<u8>> =
+            self.run(async |mut connection| command.query_async(&mut connection).await).await?;
         match value {
             Some(value) if value.len() > bounds.value as usize => Err(KvError::OutOfBounds),
             value => Ok(value),
@@ -159,7 +152,8 @@ impl RedisStore {
     }
 
     async fn script(&self, call: &ScriptInvocation<'_>) -> Result<Reply, KvError> {
-        let (code, text): Reply = self.run(async |mut manager| parse(call.invoke_async(&mut manager).await?)).await?;
+        let (code, text): Reply =
+            self.run(async |mut connection| parse(call.invoke_async(&mut connection).await?)).await?;
         match code {
             DONE | ABSENT => Ok((code, text)),
             FULL => Err(KvError::Full),
@@ -171,44 +165,27 @@ impl RedisStore {
 
     /// Runs one operation within the timeout. While Redis is gone one at a time tries; the others fail at once instead of
     /// each waiting the timeout out.
-    async fn run<T>(&self, operation: impl AsyncFnOnce(ConnectionManager) -> RedisResult<T>) -> Result<T, KvError> {
+    async fn run<T>(&self, operation: impl AsyncFnOnce(Connection) -> RedisResult<T>) -> Result<T, KvError> {
         let _probe = if self.is_gone() { Some(Probe::begin(&self.probing).ok_or(KvError::Unavailable)?) } else { None };
-        let manager = self.manager()?;
-        match tokio::time::timeout(self.timeout, operation(manager)).await {
-            Ok(Ok(done)) => {
+        match self.shared.run(operation).await {
+            Ok(done) => {
                 self.succeeded();
                 Ok(done)
             }
             // An answer all the same: Redis is there, and the operation was not done.
-            Ok(Err(error)) if error.code() == Some("OOM") => {
+            Err(Failure::Redis(error)) if error.code() == Some("OOM") => {
                 self.succeeded();
                 Err(KvError::Full)
             }
-            Ok(Err(error)) if error.code() == Some("WRONGTYPE") => {
+            Err(Failure::Redis(error)) if error.code() == Some("WRONGTYPE") => {
                 self.succeeded();
                 Err(KvError::Unavailable)
             }
-            Ok(Err(_)) | Err(_) => {
+            Err(_) => {
                 self.failed();
                 Err(KvError::Unavailable)
             }
         }
-    }
-
-    fn manager(&self) -> Result<ConnectionManager, KvError> {
-        let mut link = self.link.lock();
-        if let Some(manager) = &link.manager {
-            return Ok(manager.clone());
-        }
-        let config = ConnectionManagerConfig::new()
-            // Whoever comes next tries again; retrying inside would only make callers wait.
-            .set_number_of_retries(0)
-            .set_connection_timeout(Some(self.timeout))
-            .set_response_timeout(Some(self.timeout));
-        let manager =
-            ConnectionManager::new_lazy_with_config(self.client.clone(), config).map_err(|_| KvError::Unavailable)?;
-        *link = Link { manager: Some(manager.clone()), made: self.start.elapsed() };
-        Ok(manager)
     }
 
     fn is_gone(&self) -> bool {
@@ -238,9 +215,10 @@ impl RedisStore {
         self.failed_last.store(nanos, Ordering::Relaxed);
         let begun = self.failing_since.compare_exchange(0, nanos, Ordering::Relaxed, Ordering::Relaxed);
         let since = begun.err().unwrap_or(nanos);
-        let mut link = self.link.lock();
-        if self.passed(since) >= REPLACE_AFTER && now.saturating_sub(link.made) >= REPLACE_AFTER {
-            link.manager = None;
+        let mut replaced = self.replaced.lock();
+        if self.passed(since) >= REPLACE_AFTER && now.saturating_sub(*replaced) >= REPLACE_AFTER {
+            *replaced = now;
+            self.shared.replace();
         }
     }
 }

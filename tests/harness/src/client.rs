@@ -3,7 +3,7 @@
 use crate::Failure;
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode};
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use std::net::{IpAddr, SocketAddr};
@@ -43,6 +43,19 @@ impl Client {
     /// When there is no answer: no connection, no head, or silence.
     pub async fn ask(&self, method: Method, target: &str, headers: &[(&str, &str)]) -> Result<Answer, Failure> {
         self.ask_from(None, method, target, headers).await
+    }
+
+    /// POSTs a body.
+    ///
+    /// # Errors
+    /// When there is no answer: no connection, no head, or silence.
+    pub async fn post(&self, target: &str, headers: &[(&str, &str)], body: &str) -> Result<Answer, Failure> {
+        let body = Bytes::copy_from_slice(body.as_bytes());
+        tokio::time::timeout(PATIENCE, async {
+            let (status, headers, incoming) = self.open_with(None, Method::POST, target, headers, body).await?;
+            Answer::begun(status, headers).finish(incoming).await
+        })
+        .await?
     }
 
     /// As [`Self::ask`], from an address of this machine: on Linux, any of 127.0.0.0/8.
@@ -91,6 +104,17 @@ impl Client {
         target: &str,
         headers: &[(&str, &str)],
     ) -> Result<(StatusCode, HeaderMap, Incoming), Failure> {
+        self.open_with(from, method, target, headers, Bytes::new()).await
+    }
+
+    async fn open_with(
+        &self,
+        from: Option<IpAddr>,
+        method: Method,
+        target: &str,
+        headers: &[(&str, &str)],
+        body: Bytes,
+    ) -> Result<(StatusCode, HeaderMap, Incoming), Failure> {
         let stream = match from {
             Some(from) => {
                 let socket = if from.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
@@ -110,7 +134,7 @@ impl Client {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let response = sender.send_request(request.body(Empty::<Bytes>::new())?).await?;
+        let response = sender.send_request(request.body(Full::new(body))?).await?;
         let (parts, body) = response.into_parts();
         Ok((parts.status, parts.headers, body))
     }

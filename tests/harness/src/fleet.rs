@@ -7,6 +7,7 @@ use crate::settings::Toml;
 use crate::stack::Stack;
 use crate::{Answer, Failure, Film};
 use http::Method;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 /// The token of all fleets.
@@ -16,8 +17,10 @@ pub const PEERS_TOKEN: &str = "harness-peers-token";
 pub struct Gateway {
     /// The process, unless it was killed.
     pub process: Option<Process>,
-    /// Asks it as a viewer does.
+    /// Asks it as a viewer does, at its first address.
     pub client: Client,
+    /// All its public addresses.
+    pub listeners: Vec<SocketAddr>,
     /// Asks its admin listener.
     pub admin: Client,
     /// Where other gateways ask it.
@@ -54,10 +57,12 @@ impl Stack {
             let settings = path("toml").to_string_lossy().into_owned();
             let arguments = ["run", "--config", &settings];
             let mut process = Process::start(&binary("gateway")?, &arguments, &path("log"))?;
-            let client = Client { address: process.wait_for("LISTEN").await?.parse()? };
-            let socket = PathBuf::from(process.wait_for("PEERS unix:").await?);
+            let (listeners, socket) = process.wait_for_all("LISTEN", "PEERS unix:").await?;
+            let listeners: Vec<SocketAddr> = listeners.iter().filter_map(|address| address.parse().ok()).collect();
+            let client = Client { address: *listeners.first().ok_or("the gateway listens nowhere")? };
+            let socket = PathBuf::from(socket);
             let admin = Client { address: process.wait_for("ADMIN").await?.parse()? };
-            let mut gateway = Gateway { process: Some(process), client, admin, socket };
+            let mut gateway = Gateway { process: Some(process), client, listeners, admin, socket };
             gateway.listening().await?;
             fleet.push(gateway);
         }
@@ -76,10 +81,10 @@ impl Stack {
 impl Gateway {
     /// The addresses are said before they are listened on.
     async fn listening(&mut self) -> Result<(), Failure> {
-        let addresses = [self.client.address, self.admin.address];
+        let addresses: Vec<SocketAddr> = self.listeners.iter().copied().chain([self.admin.address]).collect();
         loop {
             let mut all = tokio::net::UnixStream::connect(&self.socket).await.is_ok();
-            for address in addresses {
+            for &address in &addresses {
                 all &= tokio::net::TcpStream::connect(address).await.is_ok();
             }
             if all {

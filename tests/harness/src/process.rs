@@ -111,6 +111,27 @@ impl Process {
         })
     }
 
+    /// Reads what follows each `word` at a line's start, up to a line that starts with `last`; gives all, and the rest of that last line.
+    ///
+    /// # Errors
+    /// As [`Self::wait_for`].
+    pub async fn wait_for_all(&mut self, word: &str, last: &str) -> Result<(Vec<String>, String), ProcessError> {
+        let mut all = Vec::new();
+        let wait = async {
+            while let Ok(Some(line)) = self.lines.next_line().await {
+                if let Some(rest) = line.strip_prefix(last) {
+                    return Some(rest.trim().to_owned());
+                }
+                all.extend(line.strip_prefix(word).map(|rest| rest.trim().to_owned()));
+            }
+            None
+        };
+        match tokio::time::timeout(PATIENCE, wait).await.ok().flatten() {
+            Some(rest) => Ok((all, rest)),
+            None => Err(ProcessError::Silent { name: self.name.clone(), word: last.to_owned(), log: self.log_tail() }),
+        }
+    }
+
     /// The next line of standard output; `None` at its end.
     pub async fn next_line(&mut self) -> Option<String> {
         self.lines.next_line().await.ok().flatten()

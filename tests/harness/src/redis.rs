@@ -15,19 +15,92 @@ pub struct Redis {
     socket: PathBuf,
 }
 
+/// Servers on ports of this machine, in a folder of their own: a Cluster of one node, or a master and the Sentinel that watches it.
+pub struct RedisFleet {
+    servers: Vec<Redis>,
+    ports: Vec<u16>,
+    _folder: tempfile::TempDir,
+}
+
+impl RedisFleet {
+    /// A Cluster whose one node owns all slots.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub async fn cluster() -> Result<Self, Failure> {
+        let bus = free_port()?.to_string();
+        let arguments = ["--cluster-enabled", "yes", "--cluster-port", &bus, "--cluster-announce-ip", "127.0.0.1"];
+        let fleet = Self::start(&[("node", &arguments)]).await?;
+        let [node] = fleet.servers.as_slice() else { return Err("no node".into()) };
+        node.ask(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]).await?;
+        while !node.ask(&["CLUSTER", "INFO"]).await?.contains("cluster_state:ok") {
+            tokio::time::sleep(LOOK).await;
+        }
+        Ok(fleet)
+    }
+
+    /// A master that a Sentinel knows as `films`. The Sentinel is the second of both.
+    ///
+    /// # Errors
+    /// When one does not come up.
+    pub async fn with_sentinel() -> Result<Self, Failure> {
+        let mut fleet = Self::start(&[("master", &[])]).await?;
+        let monitor = format!("sentinel monitor films 127.0.0.1 {} 1\n", fleet.port(0));
+        let folder = fleet._folder.path().join("sentinel");
+        let file = folder.join("sentinel.conf");
+        crate::disk::put(&file, monitor.as_bytes())?;
+        let port = free_port()?;
+        let (port_text, file) = (port.to_string(), file.to_string_lossy().into_owned());
+        let arguments = [&*file, "--sentinel", "--port", &port_text, "--bind", "127.0.0.1"];
+        fleet.servers.push(Redis::with(&folder, &arguments).await?);
+        fleet.ports.push(port);
+        Ok(fleet)
+    }
+
+    async fn start(servers: &[(&str, &[&str])]) -> Result<Self, Failure> {
+        let folder = tempfile::Builder::new().prefix("streamvault-redis-").tempdir()?;
+        let (mut started, mut ports) = (Vec::new(), Vec::new());
+        for (name, more) in servers {
+            let place = folder.path().join(name);
+            crate::disk::put(&place.join("log"), b"")?;
+            let port = free_port()?;
+            let text = port.to_string();
+            let arguments = ["--port", &text, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"];
+            let arguments: Vec<&str> = arguments.into_iter().chain(more.iter().copied()).collect();
+            started.push(Redis::with(&place, &arguments).await?);
+            ports.push(port);
+        }
+        Ok(Self { servers: started, ports, _folder: folder })
+    }
+
+    /// A server's port.
+    #[must_use]
+    pub fn port(&self, index: usize) -> u16 {
+        self.ports.get(index).copied().unwrap_or_default()
+    }
+}
+
+fn free_port() -> std::io::Result<u16> {
+    Ok(std::net::TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
+}
+
 impl Redis {
     /// Starts one.
     ///
     /// # Errors
     /// When it is not installed or does not come up.
     pub(crate) async fn start(folder: &Path) -> Result<Self, Failure> {
+        Self::with(folder, &["--port", "0", "--save", "", "--appendonly", "no"]).await
+    }
+
+    /// One with these arguments before those that every server has.
+    async fn with(folder: &Path, arguments: &[&str]) -> Result<Self, Failure> {
         let socket = folder.join("redis.sock");
         let shown = socket.to_string_lossy();
         let log = folder.join("redis.log");
-        let arguments = ["--port", "0", "--save", "", "--appendonly", "no", "--unixsocket", &shown, "--dir"];
         let dir = folder.to_string_lossy();
-        let arguments: Vec<&str> =
-            arguments.into_iter().chain([&*dir, "--logfile", "redis.log", "--daemonize", "no"]).collect();
+        let common = ["--unixsocket", &*shown, "--dir", &*dir, "--logfile", "redis.log", "--daemonize", "no"];
+        let arguments: Vec<&str> = arguments.iter().copied().chain(common).collect();
         let mut process = Process::start(Path::new("redis-server"), &arguments, &log).map_err(missing)?;
         while tokio::net::UnixStream::connect(&socket).await.is_err() {
             if process.has_ended() {

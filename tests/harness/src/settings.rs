@@ -150,6 +150,7 @@ impl GatewayFile {
             ("hive.token", "\"harness-token\"".to_owned()),
             ("cache.folder", format!("\"{shown}/cache\"")),
             ("cache.min_free", "\"64MiB\"".to_owned()),
+            ("certificates.folder", format!("\"{shown}/certificates\"")),
             ("tenant", self.tenants()),
         ]
         .map(|(key, value)| (key.to_owned(), value))
@@ -169,6 +170,7 @@ impl GatewayFile {
             add("redis.url", format!("\"redis+unix://{shown}/redis.sock\""));
             // A busy machine must not look like a lost Redis.
             add("redis.timeout", "\"5s\"".to_owned());
+            add("redis.rate_timeout", "\"5s\"".to_owned());
         }
         toml.extend(self.keys.clone());
         if !over.is_empty() {

@@ -6,9 +6,11 @@ use crate::plugins::{Guest, PluginSettings, public_pem};
 use crate::process::{Process, ProcessError, binary};
 use crate::redis::Redis;
 use crate::settings::{ADMIN_TOKEN, GatewayFile, Settings, hive_text, set_plugin, set_tenant};
-use crate::sign::sign;
+use crate::sign::{link_secret, path_escape, sign, token};
+use crate::successors::Successors;
 use crate::{Answer, Client, Failure};
 use http::Method;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 use telegram_sim::{Account, Channel, Sim, World};
@@ -51,11 +53,17 @@ pub struct Stack {
     pub hive: Option<Process>,
     /// The plugins' Redis, if there is to be one and it was not killed.
     pub redis: Option<Redis>,
-    /// Asks the gateway.
+    /// Asks the gateway, at its first address.
     pub client: Client,
+    /// All its public addresses, in the order in which it says them: one kind of listener after the other.
+    pub listeners: Vec<SocketAddr>,
     /// Asks the gateway's admin listener.
     pub admin: Client,
+    /// Last second of links that name no other: one for the whole run, so that a film's link stays the same when the second turns.
+    pub(crate) links_until: i64,
     pub(crate) file: GatewayFile,
+    /// Before the folder: what writes there ends first.
+    pub(crate) successors: Successors,
     pub(crate) folder: TempDir,
 }
 
@@ -101,8 +109,12 @@ impl Stack {
         }
         let nowhere = Client { address: ([127, 0, 0, 1], 1).into() };
         let (gateway, hive) = (None, None);
+        let successors = Successors::new(folder.path());
         let redis = if redis { Some(Redis::start(folder.path()).await?) } else { None };
-        let mut stack = Self { sim, films, gateway, hive, redis, client: nowhere, admin: nowhere, file, folder };
+        let (client, admin, listeners) = (nowhere, nowhere, Vec::new());
+        let links_until = unix_now() + 3600;
+        let mut stack =
+            Self { sim, films, gateway, hive, redis, client, listeners, admin, links_until, file, successors, folder };
         stack.gateway_command(&["takedown", "init"]).await?.done()?;
         stack.start_hive().await?;
         stack.start_gateway().await?;
@@ -125,12 +137,15 @@ impl Stack {
     /// # Errors
     /// When it does not come up.
     pub async fn start_gateway(&mut self) -> Result<(), Failure> {
-        let mut gateway = start("gateway", "run", self.folder.path(), &[])?;
-        self.client.address = gateway.wait_for("LISTEN").await?.parse()?;
-        self.admin.address = gateway.wait_for("ADMIN").await?.parse()?;
+        let pid_file = self.folder.path().join("gateway.pid");
+        let mut gateway = start("gateway", "run", self.folder.path(), &["--pid-file", &pid_file.to_string_lossy()])?;
+        let (listeners, admin) = gateway.wait_for_all("LISTEN", "ADMIN").await?;
+        self.listeners = listeners.iter().filter_map(|address| address.parse().ok()).collect();
+        self.client.address = *self.listeners.first().ok_or("the gateway listens nowhere")?;
+        self.admin.address = admin.parse()?;
         self.gateway = Some(gateway);
         // The addresses are said before they are listened on.
-        for address in [self.client.address, self.admin.address] {
+        for address in self.listeners.iter().copied().chain([self.admin.address]) {
             while tokio::net::TcpStream::connect(address).await.is_err() {
                 if self.gateway.as_mut().is_none_or(Process::has_ended) {
                     return Err("the gateway ended at once".into());
@@ -201,12 +216,19 @@ impl Stack {
     pub async fn gateway_command(&self, words: &[&str]) -> Result<Printed, Failure> {
         let mut command = tokio::process::Command::new(binary("gateway")?);
         command.args(words).arg("--config").arg(self.folder.path().join("gateway.toml"));
-        if words.last() != Some(&"init") {
+        let asks = !matches!(words, [.., "init"] | ["auth", "magic", ..] | ["sign", ..]);
+        if asks {
             command.arg("--address").arg(self.admin.address.to_string());
         }
         let output = command.output().await?;
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         Ok(Printed { exit: output.status.code(), out: text(&output.stdout), err: text(&output.stderr) })
+    }
+
+    /// The stack's folder: settings, logs, what gateways keep.
+    #[must_use]
+    pub fn folder(&self) -> &std::path::Path {
+        self.folder.path()
     }
 
     /// The gateway's list of what must not be served.
@@ -221,10 +243,18 @@ impl Stack {
         Channel::new(CHANNELS[0], "").chat_id()
     }
 
-    /// A signed link (path and query) to a film, good for an hour.
+    /// A signed link (path and query) to a film, good for an hour from the start.
     #[must_use]
     pub fn link(&self, film: &Film) -> String {
-        sign(&self.path(film), unix_now() + 3600)
+        sign(&self.path(film), self.links_until)
+    }
+
+    /// The same by the secret of a tenant that is named; `bound` stands behind the path in what is hashed.
+    #[must_use]
+    pub fn link_of(&self, tenant: &str, film: &Film, bound: &str) -> String {
+        let (path, expires) = (self.path(film), self.links_until);
+        let token = token(&format!("{path}{bound}"), expires, &link_secret(tenant));
+        format!("{}?md5={token}&expires={expires}", path_escape(&path))
     }
 
     /// GET of a film's range (`bytes=…`), or of the whole.

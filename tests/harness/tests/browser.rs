@@ -1,12 +1,8 @@
 //! Debian's Chromium opens a signed URL of a film whose index lies at its end, plays it and seeks.
 
-use bytes::Bytes;
-use harness::{Failure, Process, Settings, Stack};
-use http::{Method, Request};
-use http_body_util::{BodyExt, Full};
-use hyper_util::rt::TokioIo;
-use serde_json::{Value, json};
-use std::path::{Path, PathBuf};
+use harness::{Browser, Failure, Settings, Stack};
+use serde_json::json;
+use std::path::Path;
 use std::time::Duration;
 use telegram_sim::Shape;
 
@@ -37,65 +33,6 @@ const frame = () => new Promise((go) => video.requestVideoFrameCallback((now, sh
 })().catch((error) => done({ error: String(error) }));
 ";
 
-struct Browser {
-    driver: std::net::SocketAddr,
-    session: String,
-    _process: Process,
-}
-
-impl Browser {
-    async fn start(folder: &Path) -> Result<Self, Failure> {
-        let driver = on_path(&["chromedriver", "chromium.chromedriver"])?;
-        let chromium = on_path(&["chromium", "chromium-browser", "google-chrome"])?;
-        let mut process = Process::start(&driver, &["--port=0"], &folder.join("chromedriver.log"))?;
-        let said = process.wait_for("ChromeDriver was started successfully on port").await?;
-        let driver = format!("127.0.0.1:{}", said.trim_end_matches('.')).parse()?;
-        let arguments = [
-            "--headless=new",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--disable-quic",
-            "--no-first-run",
-            "--disable-background-networking",
-            "--disable-component-update",
-            "--disable-sync",
-            "--autoplay-policy=no-user-gesture-required",
-        ];
-        let options = json!({ "binary": chromium, "args": arguments });
-        let capabilities = json!({ "alwaysMatch": { "browserName": "chrome", "goog:chromeOptions": options, "timeouts": { "script": 60_000 } } });
-        let mut browser = Self { driver, session: String::new(), _process: process };
-        let created = browser.command(Method::POST, "/session", json!({ "capabilities": capabilities })).await?;
-        browser.session = created["sessionId"].as_str().ok_or("no session id")?.to_owned();
-        Ok(browser)
-    }
-
-    /// One WebDriver command (W3C WebDriver §6); gives its `value`.
-    async fn command(&self, method: Method, path: &str, body: Value) -> Result<Value, Failure> {
-        let stream = tokio::net::TcpStream::connect(self.driver).await?;
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-        tokio::spawn(connection);
-        let request = Request::builder().method(method).uri(path).header("host", self.driver.to_string());
-        let request = request.header("content-type", "application/json").body(Full::<Bytes>::from(body.to_string()))?;
-        let bytes = sender.send_request(request).await?.into_body().collect().await?.to_bytes();
-        let answer: Value = serde_json::from_slice(&bytes)?;
-        let value = answer["value"].clone();
-        if value["error"].is_string() { Err(format!("{path}: {value}").into()) } else { Ok(value) }
-    }
-
-    async fn in_session(&self, method: Method, path: &str, body: Value) -> Result<Value, Failure> {
-        self.command(method, &format!("/session/{}{path}", self.session), body).await
-    }
-}
-
-fn on_path(names: &[&str]) -> Result<PathBuf, Failure> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = names.iter().flat_map(|name| std::env::split_paths(&path).map(move |folder| folder.join(name)));
-    found
-        .into_iter()
-        .find(|file| file.is_file())
-        .ok_or_else(|| format!("none of {names:?} is installed: run scripts/setup test").into())
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn chromium_plays_and_seeks() -> Result<(), Failure> {
     let sample = std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("../samples/sample.mp4"))?;
@@ -110,12 +47,11 @@ async fn chromium_plays_and_seeks() -> Result<(), Failure> {
     let mut stack = Stack::start(settings).await?;
     let film = stack.film("sample.mp4")?.clone();
     let url = format!("http://{}{}", stack.client.address, stack.link(&film));
-    let browser = Browser::start(folder.path()).await?;
-    browser.in_session(Method::POST, "/url", json!({ "url": url })).await?;
+    let browser = Browser::start(folder.path(), &[]).await?;
+    browser.open(&url).await?;
     let positions = [20.0, 3.0, 12.0];
-    let script = json!({ "script": PLAY_AND_SEEK, "args": [positions] });
-    let seen = browser.in_session(Method::POST, "/execute/async", script).await;
-    browser.in_session(Method::DELETE, "", json!({})).await?;
+    let seen = browser.run(PLAY_AND_SEEK, json!([positions])).await;
+    browser.close().await?;
     let seen = seen?;
     println!("{seen}");
     assert!(seen["error"].is_null(), "{seen}");

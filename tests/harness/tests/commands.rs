@@ -34,8 +34,8 @@ async fn a_wrong_start_says_what_is_wrong() -> Result<(), Failure> {
         ("check", minimal("127.0.0.1:0", "x").replace("domains", "domain"), 1, "did you mean `tenant[0].domains`"),
         ("check", minimal("127.0.0.1:0", "x").replace("\"tell nobody\"", "{ env = \"NOT_SET\" }"), 1, "NOT_SET"),
         ("check", minimal("127.0.0.1:0", "x"), 0, "ok, 1 tenant"),
-        ("check", junk_tls.clone(), 1, "must be PEM files"),
-        ("run", junk_tls, 1, "must be PEM files"),
+        ("check", junk_tls.clone(), 1, "there is no private key in it"),
+        ("run", junk_tls, 1, "there is no private key in it"),
     ];
     for (command, text, status, says) in cases {
         let file = folder.join("wrong.toml");

@@ -21,9 +21,9 @@ async fn too_much_gets_a_clear_status() -> Result<(), Failure> {
     // Headers: many, long, and a target longer than any link; and requests shorter than any HTTP/2 preface.
     let head = format!("GET {link} HTTP/1.1\r\nHost: films.test\r\n");
     let cases = [
-        (format!("{head}X-Long: {}\r\n\r\n", "x".repeat(2 << 20)), "400"),
-        (format!("{head}{}\r\n", "X-Many: 1\r\n".repeat(5000)), "400"),
-        (format!("GET /{} HTTP/1.1\r\nHost: films.test\r\nConnection: close\r\n\r\n", "x".repeat(100_000)), "400"),
+        (format!("{head}X-Long: {}\r\n\r\n", "x".repeat(2 << 20)), "431"),
+        (format!("{head}{}\r\n", "X-Many: 1\r\n".repeat(5000)), "431"),
+        (format!("GET /{} HTTP/1.1\r\nHost: films.test\r\nConnection: close\r\n\r\n", "x".repeat(100_000)), "431"),
         (format!("GET {link} HTTP/9.9\r\nHost: films.test\r\n\r\n"), "400"),
         ("GET\r\n\r\n".to_owned(), "400"),
         ("GET / HTTP/1.0\r\n\r\n".to_owned(), "400"),

@@ -121,7 +121,7 @@ fn policy(number: u64) -> PluginSettings {
 
 async fn loaded(admin: &Client, number: u64) -> Result<(), Failure> {
     let token = format!("Bearer {ADMIN_TOKEN}");
-    let answer = admin.ask(Method::POST, "/plugins/reload", &[("authorization", &token)]).await?;
+    let answer = admin.ask(Method::POST, "/v1/plugins/reload", &[("authorization", &token)]).await?;
     let text = String::from_utf8_lossy(&answer.body).into_owned();
     if answer.status == 200 && text.contains("gate") { Ok(()) } else { Err(format!("reload {number}: {text}").into()) }
 }

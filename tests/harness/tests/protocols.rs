@@ -1,13 +1,11 @@
 //! HTTP/2 without and with TLS: bytes are right there too, and a cut body is a reset stream, not an end.
-#![expect(clippy::disallowed_methods, reason = "a test writes into its temporary folder")]
 
 use bytes::Bytes;
-use harness::{Failure, Settings, Stack};
+use harness::{Failure, Settings, Stack, self_signed};
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use rcgen::{CertifiedKey, generate_simple_self_signed};
 use std::sync::Arc;
 use telegram_sim::Shape;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -63,19 +61,12 @@ async fn a_cut_body_over_http2_is_a_reset() -> Result<(), Failure> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn tls_speaks_both_protocols() -> Result<(), Failure> {
     let folder = tempfile::tempdir()?;
-    let CertifiedKey { cert, signing_key } = generate_simple_self_signed(vec!["films.test".to_owned()])?;
-    let (certificate, key) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
-    std::fs::write(&certificate, cert.pem())?;
-    std::fs::write(&key, signing_key.serialize_pem())?;
-    let listen = format!(
-        "[{{ address = \"127.0.0.1:0\", tls = {{ certificate = \"{}\", key = \"{}\" }} }}]",
-        certificate.display(),
-        key.display()
-    );
+    let signed = self_signed(folder.path(), "films.test")?;
+    let listen = format!("[{{ address = \"127.0.0.1:0\", {} }}]", signed.tls);
     let stack = Stack::start(Settings::default().film("a.mkv", 3 << 20).gateway("listen", &listen)).await?;
     let film = stack.film("a.mkv")?;
     let mut roots = RootCertStore::empty();
-    roots.add(cert.der().clone())?;
+    roots.add(signed.certificate)?;
     let provider = Arc::new(tokio_rustls::rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
     let mut config = builder.with_root_certificates(roots).with_no_client_auth();

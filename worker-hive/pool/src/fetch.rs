@@ -113,9 +113,11 @@ impl<S: Source> Transfer<S> {
                 return Err(PoolFault::Changed);
             }
             let again = urgent || search.failures > 0;
+            let began = Instant::now();
             let fault = match self.ask(&lease, &location, chunk, again, &mut front).await {
                 Ok(bytes) if bytes.len() == chunk.expected(self.identity.size()) => {
                     self.pool.went_well();
+                    self.pool.places.fetched(began.elapsed());
                     self.retries.lock().earn();
                     let (skip, take) = (widen(chunk.skip), widen(chunk.take));
                     return Ok(Fetched { bytes: bytes.slice(skip..skip + take), troubled: search.failures > 0 });

@@ -20,6 +20,9 @@ use tokio::time::{Instant, sleep_until};
 pub trait Observer: Send + Sync {
     /// A stream that is about to begin waited so long for its place.
     fn waited(&self, time: Duration);
+
+    /// A chunk came, so long after its session was asked for it, the session's own line included. One that was asked for twice counts once.
+    fn fetched(&self, time: Duration);
 }
 
 /// How many streams a session may carry, and how many may wait.
@@ -99,6 +102,13 @@ impl<S: Source> Places<S> {
             next_end: None,
         };
         Self { state: Mutex::new(state), rules, observer, news: Arc::default() }
+    }
+
+    /// Tells the observer of a chunk that came.
+    pub(crate) fn fetched(&self, time: Duration) {
+        if let Some(observer) = &self.observer {
+            observer.fetched(time);
+        }
     }
 
     pub(crate) fn sessions(&self) -> Vec<Arc<Session<S>>> {

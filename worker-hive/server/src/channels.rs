@@ -1,4 +1,4 @@
-//! `GET /v1/channels`: the channels that the sessions see, by the same token as media.
+//! `GET /v1/channels`: the channels that the sessions see, and `GET /v1/sessions`: the sessions themselves; by the same token as media.
 
 use crate::refusal::Refusal;
 use axum::Router;
@@ -13,12 +13,14 @@ use mtproto::{Account, CallFault, Channel};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use wire::{Fault, is_authorized};
+use wire::{Fault, SESSIONS_PATH, is_authorized};
 
 /// What the list is made of.
 pub(crate) struct Channels {
     /// The accounts that run here.
     pub(crate) accounts: Box<dyn Fn() -> Vec<Arc<Account>> + Send + Sync>,
+    /// Describes the sessions, as on the admin listener.
+    pub(crate) sessions: Box<dyn Fn() -> Value + Send + Sync>,
     pub(crate) token: Secret,
 }
 
@@ -26,7 +28,15 @@ pub(crate) struct Channels {
 type Answer = (String, Result<Arc<[Channel]>, CallFault>);
 
 pub(crate) fn router(channels: Arc<Channels>) -> Router {
-    Router::new().route("/v1/channels", get(list)).with_state(channels)
+    Router::new().route("/v1/channels", get(list)).route(SESSIONS_PATH, get(sessions)).with_state(channels)
+}
+
+async fn sessions(State(channels): State<Arc<Channels>>, headers: HeaderMap) -> Response {
+    if !is_authorized(&headers, channels.token.expose()) {
+        return Refusal::from(Fault::Unauthorized).response();
+    }
+    ([(CONTENT_TYPE, "application/json"), (CACHE_CONTROL, "no-store")], (channels.sessions)().to_string())
+        .into_response()
 }
 
 async fn list(State(channels): State<Arc<Channels>>, headers: HeaderMap) -> Response {

@@ -28,6 +28,9 @@ pub(crate) enum Command {
     /// Check the settings and every session file, without connecting to anything.
     #[command(after_help = "Example:\n  worker-hive check --config /etc/streamvault/worker-hive.toml")]
     Check(Config),
+    /// Ask the running hive whether it is well: exit status 0 if so. For containers and probes.
+    #[command(after_help = "Example:\n  worker-hive health --config /etc/streamvault/worker-hive.toml")]
+    Health(Config),
     /// Bring authorized sessions into the store.
     #[command(after_help = IMPORT_HELP)]
     Import(Import),

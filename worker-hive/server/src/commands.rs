@@ -49,6 +49,8 @@ pub(crate) enum CommandError {
     Route(#[from] SessionRouteError),
     #[error("{0}")]
     Virtual(#[from] VirtualError),
+    #[error("the hive is not well: {0}")]
+    Unwell(io::Error),
     #[error("{0}")]
     Io(#[from] io::Error),
 }
@@ -64,6 +66,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), CommandError> {
     match cli.command {
         Command::Run(config) => serve(&config),
         Command::Check(config) => check(&config),
+        Command::Health(config) => live::health(load(&config)?.admin.address).map_err(CommandError::Unwell),
         Command::Import(options) => import::run(&options),
         Command::Export(options) => export::run(&options),
         Command::Login(options) => login::run(&options),

@@ -7,6 +7,7 @@ use crate::media::{self, Face};
 use crate::metrics::Metrics;
 use crate::options::HiveOptions;
 use crate::roster::{Means, Roster};
+use crate::sessions;
 use crate::virtual_api;
 use crate::virtual_files::VirtualFiles;
 use catalog::{Catalog, CatalogError};
@@ -124,7 +125,9 @@ impl Hive {
             "" => HiveError::Store(source),
             _ => HiveError::Session { account, source },
         })?;
-        let channels = Channels { accounts: Box::new(roster.accounts()), token: options.token };
+        let (seen, disabled) = (pool.clone(), roster.disabled());
+        let sessions = Box::new(move || sessions::listing(&seen.report().sessions, &disabled()));
+        let channels = Channels { accounts: Box::new(roster.accounts()), sessions, token: options.token };
         let router = virtual_api::routes().fallback(media::serve).with_state(face);
         let router = router.merge(channels::router(Arc::new(channels)));
         let operator = admin::router(Arc::new(Admin {

@@ -19,6 +19,7 @@ pub(crate) struct Metrics {
     pub(crate) bodies: IntGauge,
     pub(crate) broken_bodies: IntCounterVec,
     pub(crate) first_byte: Histogram,
+    chunk: Histogram,
     queue: Queue,
     leases: Leases,
     sessions: Mutex<SessionMetrics>,
@@ -104,6 +105,11 @@ impl Metrics {
                 "From the request to its first body bytes.",
                 &first_byte,
             )?,
+            chunk: make.seconds(
+                "hive_chunk_seconds",
+                "From asking a session for a chunk (upload.getFile) to its bytes.",
+                &first_byte,
+            )?,
             queue: Queue {
                 seconds: make.seconds(
                     "hive_queue_seconds",
@@ -158,6 +164,10 @@ impl Observer for Metrics {
     fn waited(&self, time: Duration) {
         self.queue.seconds.observe(time.as_secs_f64());
     }
+
+    fn fetched(&self, time: Duration) {
+        self.chunk.observe(time.as_secs_f64());
+    }
 }
 
 #[cfg(test)]
@@ -171,6 +181,7 @@ mod tests {
         let metrics = Metrics::new().unwrap();
         metrics.requests.with_label_values(&["GET", "ok"]).inc();
         metrics.waited(Duration::from_millis(20));
+        metrics.fetched(Duration::from_millis(20));
         let report = PoolReport { waiting: 3, refused: 4, ..PoolReport::default() };
         let shares = Shares { hives: 2, away: true, here: 3, elsewhere: 5, nobodys: 1 };
         metrics.render(&report, &shares);
@@ -183,6 +194,7 @@ mod tests {
             "hive_accounts{at=\"elsewhere\"} 5",
             "hive_queue_refused_total 4",
             "hive_queue_seconds_bucket{le=\"0.05\"} 1",
+            "hive_chunk_seconds_bucket{le=\"0.025\"} 1",
         ] {
             assert!(text.lines().any(|seen| seen == line), "{line}\n{text}");
         }

@@ -15,7 +15,9 @@ mod spans;
 
 pub use entity::{Entity, EntityError};
 pub use fault::{FAULT_HEADER, Fault, FaultBody, FaultParseError, RetryClass};
-pub use media::{HEADER_CHAT_ID, HEADER_MESSAGE_ID, HOP_HEADER, MediaPath, MediaPathError, REQUEST_ID_HEADER};
+pub use media::{
+    HEADER_CHAT_ID, HEADER_MESSAGE_ID, HOP_HEADER, MediaPath, MediaPathError, REQUEST_ID_HEADER, SESSIONS_PATH,
+};
 pub use range::{ContentRange, RangeParseError, RequestRange};
 pub use request::{IfMatch, MediaRequest, is_authorized, read_tags, request_id};
 pub use slug::{Slug, SlugError};

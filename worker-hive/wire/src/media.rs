@@ -12,6 +12,8 @@ pub const REQUEST_ID_HEADER: &str = "x-request-id";
 /// Where a gateway asks another one in the place of a hive: the asker's name in the fleet. Who is asked so answers by itself or from
 /// the hive, and asks no third one.
 pub const HOP_HEADER: &str = "x-streamvault-hop";
+/// Where a hive lists its sessions, for who has the token: an object whose `sessions` is a list.
+pub const SESSIONS_PATH: &str = "/v1/sessions";
 
 /// What a gateway asks for by its path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -43,7 +43,8 @@ impl Reader {
         let (shared, version) = (self.shared.clone(), self.version.clone());
         let _in_line = InLine::new(&shared);
         let mut place = pin!(shared.places.next(&version));
-        let mut patience = pin!(sleep(shared.config.fill_patience));
+        let patience = shared.config().fill_patience;
+        let mut patience = pin!(sleep(patience));
         loop {
             // Made before looking: it is woken by runs that begin from here on.
             let settled = version.settled.notified();
@@ -74,7 +75,7 @@ impl Shared {
         }
         loop {
             let doublings = version.stalls.load(Ordering::Relaxed).min(MOST_DOUBLINGS);
-            let patience = self.config.lock_age.saturating_mul(1 << doublings);
+            let patience = self.config().lock_age.saturating_mul(1 << doublings);
             let left = patience.saturating_sub(fill.stalled(pos).1);
             if left.is_zero() && self.abandon(version, fill, pos, patience) {
                 return Reach::Ended(None);

@@ -44,7 +44,7 @@ impl Reader {
                         return None;
                     }
                     // Some of it may be: the read below tells, and finds what a stretch may be told of behind it.
-                    Some(false) | None => self.shared.config.piece,
+                    Some(false) | None => self.shared.config().piece,
                 }
             }
         };

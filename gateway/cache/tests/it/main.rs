@@ -13,6 +13,8 @@ mod faults;
 #[cfg(test)]
 mod fills;
 #[cfg(test)]
+mod handover;
+#[cfg(test)]
 mod keeping;
 #[cfg(test)]
 mod killed;

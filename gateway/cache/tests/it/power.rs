@@ -99,5 +99,5 @@ async fn a_device_that_pretends_to_sync_is_found_out() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "minutes; make soak runs it"]
 async fn soak_power_cuts() {
-    worlds(100_000, |seed| play(seed, Lies::None)).await;
+    worlds(10_000, |seed| play(seed, Lies::None)).await;
 }

@@ -250,7 +250,11 @@ async fn a_stuck_deletion_holds_up_whoever_purges_and_no_viewer() {
     stage.cache.idle().await;
     stage.disk.stall(&[DiskOp::Unlink], usize::MAX);
     let cache = stage.cache.clone();
-    let purge = tokio::spawn(async move { cache.purge(&Scope::Media(id(1)), Running::Finish).await });
+    // In force before anything is deleted.
+    let purging = cache.begin_purge(&Scope::Media(id(1)), Running::Finish).await;
+    assert_eq!(purging.so_far().media, 1);
+    assert_eq!(cache.list(&Scope::Media(id(1)), None, 1).await.len(), 0);
+    let purge = tokio::spawn(purging.done());
     stage.until(|stats| stats.purged == 1).await;
     stage.watch(1).await;
     stage.watch(2).await;

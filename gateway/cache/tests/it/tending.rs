@@ -94,6 +94,7 @@ async fn a_restart_does_not_forget_when_films_were_read() {
     cache.tend(at(3000)).await;
     fetch(&cache, &origin, range(0, SLICE)).await;
     cache.tend(at(3300)).await;
+    cache.idle().await;
     drop(cache);
     let cache = open(config(), &origin);
     cache.tend(at(4000)).await;

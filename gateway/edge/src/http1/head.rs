@@ -4,7 +4,7 @@
 //! `httparse` sees to the first two.
 
 use bytes::{Buf, Bytes, BytesMut};
-use http::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderName, HeaderValue, TRANSFER_ENCODING};
+use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderName, HeaderValue, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::{HeaderMap, Method, Version};
 
@@ -21,8 +21,19 @@ pub(crate) struct Head {
     pub(crate) target: Bytes,
     /// Another request may follow on this connection, as far as the client is concerned.
     pub(crate) keeps_alive: bool,
-    /// A body follows. It means nothing to any answer of ours, so it isn't read, and nothing after it.
-    pub(crate) has_body: bool,
+    /// Of the body that follows.
+    pub(crate) body: Length,
+}
+
+/// How long a body is. It is read where [`crate::service`] has a use for it; else neither it nor anything after it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Length {
+    /// None follows.
+    None,
+    /// So many bytes follow, at least one.
+    Bytes(u64),
+    /// It says itself where it ends (RFC 9112 §7.1).
+    Chunked,
 }
 
 /// The bytes are no request, or not one that is safe to answer as if there were no doubt. The connection ends with 400 (RFC 9112 §3).
@@ -30,6 +41,8 @@ pub(crate) struct Head {
 pub(crate) enum BadHead {
     #[error("the head is longer than {LONGEST_HEAD} bytes or has more than {MOST_FIELDS} fields")]
     TooLarge,
+    #[error("the head did not come in time")]
+    Late,
     #[error("the head is no HTTP/1 request: {0}")]
     Garbled(httparse::Error),
     #[error("the method is none")]
@@ -38,6 +51,15 @@ pub(crate) enum BadHead {
     Framing,
     #[error("target and Host name different hosts")]
     TwoHosts,
+}
+
+impl Head {
+    /// The client waits for a word before it sends its body (RFC 9110 §10.1.1).
+    pub(crate) fn waits(&self) -> bool {
+        let expects =
+            self.parts.headers.get(EXPECT).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
+        expects && self.parts.version != Version::HTTP_10
+    }
 }
 
 /// Takes the first head off `buffer`. `None`: its end has not come yet.
@@ -73,15 +95,15 @@ pub(crate) fn take(buffer: &mut BytesMut) -> Result<Option<Head>, BadHead> {
         parts.headers.append(name, value);
     }
     let target = bytes.slice(target);
-    let has_body = has_body(&parts.headers, parts.version)?;
+    let body = body(&parts.headers, parts.version)?;
     if target.first() != Some(&b'/') {
         one_host(&target, &parts.headers)?;
     }
-    Ok(Some(Head { keeps_alive: keeps_alive(&parts), parts, target, has_body }))
+    Ok(Some(Head { keeps_alive: keeps_alive(&parts), parts, target, body }))
 }
 
-/// RFC 9112 §6.3, of which a server that reads no bodies needs to know whether there is one, and that nobody disagrees.
-fn has_body(headers: &HeaderMap, version: Version) -> Result<bool, BadHead> {
+/// RFC 9112 §6.3, stricter: nobody may disagree.
+fn body(headers: &HeaderMap, version: Version) -> Result<Length, BadHead> {
     let coded = headers.contains_key(TRANSFER_ENCODING);
     let mut length = None;
     for value in headers.get_all(CONTENT_LENGTH) {
@@ -94,7 +116,11 @@ fn has_body(headers: &HeaderMap, version: Version) -> Result<bool, BadHead> {
     if coded && (length.is_some() || version == Version::HTTP_10) {
         return Err(BadHead::Framing);
     }
-    Ok(coded || length.is_some_and(|length| length > 0))
+    Ok(match length {
+        _ if coded => Length::Chunked,
+        None | Some(0) => Length::None,
+        Some(length) => Length::Bytes(length),
+    })
 }
 
 /// An absolute target must name the host that `Host` names: two hosts in one request are how caches and filters are led astray.
@@ -138,7 +164,7 @@ pub(crate) fn write(head: &http::response::Parts, asked: Version, closes: bool, 
 
 #[cfg(test)]
 mod tests {
-    use super::{BadHead, Head, LONGEST_HEAD, take, write};
+    use super::{BadHead, Head, LONGEST_HEAD, Length, take, write};
     use bytes::BytesMut;
     use http::{HeaderValue, Response, Version};
 
@@ -153,7 +179,7 @@ mod tests {
         let first = take(&mut buffer).unwrap().unwrap();
         assert_eq!((&first.target[..], first.parts.method.as_str()), (&b"/a?b"[..], "GET"));
         assert_eq!(first.parts.headers["range"], "bytes=0-1");
-        assert!(first.keeps_alive && !first.has_body);
+        assert!(first.keeps_alive && first.body == Length::None);
         let second = take(&mut buffer).unwrap().unwrap();
         assert_eq!((&second.target[..], second.parts.version), (&b"http://x/c"[..], Version::HTTP_10));
         assert!(!second.keeps_alive);
@@ -211,6 +237,17 @@ mod tests {
             "GET / HTTP/1.1\r\nContent-Length: 7\r\ncontent-length: 7\r\n\r\n",
         ] {
             assert!(head(text).is_ok(), "{text:?}");
+        }
+        for (fields, length) in [
+            ("Content-Length: 0", Length::None),
+            ("Content-Length: 7", Length::Bytes(7)),
+            ("Transfer-Encoding: chunked", Length::Chunked),
+        ] {
+            assert_eq!(
+                head(&format!("POST / HTTP/1.1\r\n{fields}\r\n\r\n")).unwrap().unwrap().body,
+                length,
+                "{fields}"
+            );
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::head;
 use crate::downstream::{Downstream, Went};
-use crate::edge::Limits;
+use crate::live::Limits;
 use crate::serve::Cut;
 use bytes::Bytes;
 use cache::Stretch;
@@ -85,6 +85,12 @@ impl Output {
     pub(super) fn begin(&mut self, version: Version, closes: bool) {
         self.version = version;
         self.closes = closes;
+    }
+
+    /// Tells a client that waits with its body to send it.
+    pub(super) async fn go_on(&mut self) -> Result<(), Cut> {
+        self.write(b"HTTP/1.1 100 Continue\r\n\r\n").await?;
+        self.flush().await
     }
 
     /// Tells the client that nothing more comes.

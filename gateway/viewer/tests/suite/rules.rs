@@ -4,7 +4,7 @@ use crate::support::{NOW, file, key, token};
 use viewer::{Algorithm, Key, Rules, RulesError, Verifier};
 
 fn new(keys: Vec<Key>) -> Result<Verifier, RulesError> {
-    Verifier::new(Rules { keys, issuer: None, audience: None, leeway: 0 })
+    Verifier::new(Rules { keys, issuer: None, audience: None, leeway: 0, published: false })
 }
 
 #[test]
@@ -47,7 +47,7 @@ fn the_forms_of_an_rsa_key_are_the_same_key() {
     let (older, usual) = (file("rs256-pkcs1.pem"), file("rs256.pem"));
     for pem in [older.replace('\n', "\r\n"), format!("\n {usual}\n\n"), older, usual] {
         let keys = vec![Key::new("k", Algorithm::Rs256, pem)];
-        let rules = Rules { keys, issuer: None, audience: Some("films".to_owned()), leeway: 0 };
+        let rules = Rules { keys, issuer: None, audience: Some("films".to_owned()), leeway: 0, published: false };
         assert!(Verifier::new(rules).unwrap().verify(&token(Algorithm::Rs256), NOW).is_ok());
     }
 }
@@ -75,6 +75,7 @@ fn rules_that_protect_nothing_are_refused() {
         issuer: issuer.map(str::to_owned),
         audience: audience.map(str::to_owned),
         leeway,
+        published: false,
     };
     assert_eq!(Verifier::new(rules(Some(""), None, 0)).unwrap_err(), RulesError::EmptyName);
     assert_eq!(Verifier::new(rules(None, Some(""), 0)).unwrap_err(), RulesError::EmptyName);

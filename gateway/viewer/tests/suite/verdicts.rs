@@ -11,6 +11,7 @@ fn each_algorithm_verifies_what_another_implementation_signed() {
         issuer: Some("https://id.example.com".to_owned()),
         audience: Some("films".to_owned()),
         leeway: 0,
+        published: false,
     };
     for algorithm in Algorithm::ALL {
         let viewer = Verifier::new(rules(algorithm)).unwrap().verify(&token(algorithm), NOW).unwrap();
@@ -40,6 +41,7 @@ fn a_token_of_one_algorithm_holds_with_no_key_of_another() {
             issuer: None,
             audience: Some("films".to_owned()),
             leeway: 0,
+            published: false,
         };
         assert!(Verifier::new(rules).unwrap().verify(&token(signer), NOW).is_ok(), "{signer} among all");
     }
@@ -204,7 +206,13 @@ fn times() {
         (50, 100, 0, 75, Some(TokenError::Expired)),
     ];
     for (exp, nbf, leeway, now, wanted) in table {
-        let rules = Rules { keys: vec![key(Algorithm::Hs256)], issuer: None, audience: None, leeway: *leeway };
+        let rules = Rules {
+            keys: vec![key(Algorithm::Hs256)],
+            issuer: None,
+            audience: None,
+            leeway: *leeway,
+            published: false,
+        };
         let verifier = Verifier::new(rules).unwrap();
         let token = signed(&format!(r#"{{"exp":{exp},"nbf":{nbf}}}"#));
         assert_eq!(verifier.verify(&token, *now).err(), *wanted, "exp {exp} nbf {nbf} leeway {leeway} now {now}");
@@ -231,7 +239,13 @@ fn remembering_changes_no_verdict() {
 #[test]
 fn issuers_and_audiences() {
     let some = |text: &str| Some(text.to_owned());
-    let rules = Rules { keys: vec![key(Algorithm::Hs256)], issuer: some("id"), audience: some("films"), leeway: 0 };
+    let rules = Rules {
+        keys: vec![key(Algorithm::Hs256)],
+        issuer: some("id"),
+        audience: some("films"),
+        leeway: 0,
+        published: false,
+    };
     let verifier = Verifier::new(rules).unwrap();
     let table: &[(&str, Option<TokenError>)] = &[
         (r#""iss":"id","aud":"films""#, None),

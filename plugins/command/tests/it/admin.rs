@@ -36,7 +36,7 @@ fn start(gateway: &Arc<Gateway>) -> (tokio::runtime::Runtime, SocketAddr) {
         gateway.asked.lock().unwrap().push(what.clone());
         (StatusCode::OK, format!("{{\"changes\":[\"tiers: {what}\"]}}"))
     };
-    let routes = Router::new().route("/plugins", get(list)).route("/plugins/{*what}", post(change));
+    let routes = Router::new().route("/v1/plugins", get(list)).route("/v1/plugins/{*what}", post(change));
     let routes = routes.with_state(gateway.clone());
     let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
     let address = listener.local_addr().unwrap();

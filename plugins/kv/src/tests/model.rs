@@ -93,7 +93,7 @@ async fn in_redis(store: &RedisStore, stem: &Stem, operation: &Operation, key: &
 /// Plays half of the operations, lets everything short expire, and plays the rest. False if the first half took so long that
 /// short keys may have expired meanwhile, in Redis alone: then nothing can be said.
 async fn play(server: &RedisServer, seed: u64, short_ms: u64) -> bool {
-    let store = RedisStore::new(&server.url(), &format!("m{short_ms}"), PATIENT).unwrap();
+    let store = RedisStore::new(redis_link::Server::single(&server.url()).unwrap(), &format!("m{short_ms}"), PATIENT);
     let ledger = Arc::new(Ledger::new(MemoryBounds::default()));
     let mut rng = StdRng::seed_from_u64(seed);
     let mut worlds: Vec<(Stem, Space)> = Vec::new();

@@ -38,11 +38,11 @@ struct Options<'a> {
 }
 
 impl<'a> Options<'a> {
-    fn read(options: &[&'a str]) -> Result<Self, Failure> {
+    fn read(stack: &Stack, options: &[&'a str]) -> Result<Self, Failure> {
         let now = unix_now();
         let mut read = Self {
             path: None,
-            expires: now + 3600,
+            expires: stack.links_until,
             secret: None,
             bend: "",
             md5: "{md5}",
@@ -52,7 +52,7 @@ impl<'a> Options<'a> {
             from: None,
             jar: None,
             claims: None,
-            claims_expire: now + 3600,
+            claims_expire: stack.links_until,
             claims_key: None,
             claims_cookie: None,
             headers: Vec::new(),
@@ -143,7 +143,7 @@ pub(super) fn film(
     name: &str,
     options: &[&str],
 ) -> Result<Asked, Failure> {
-    let mut read = Options::read(options)?;
+    let mut read = Options::read(stack, options)?;
     let first = stack.tenants().next().map(str::to_owned);
     read.tenant = read.tenant.or(first.as_deref());
     let path = match (&read.path, name) {
@@ -158,7 +158,7 @@ pub(super) fn film(
 
 /// `url URL [OPTION…]`: the URL as it is, to our gateway whatever its host.
 pub(super) fn url(stack: &Stack, saved: &Saved, url: &str, options: &[&str]) -> Result<Asked, Failure> {
-    let mut read = Options::read(options)?;
+    let mut read = Options::read(stack, options)?;
     let first = stack.tenants().next().map(str::to_owned);
     read.tenant = read.tenant.or(first.as_deref());
     let rest = url.split_once("://").ok_or_else(|| format!("{url} is no URL"))?.1;

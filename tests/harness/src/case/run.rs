@@ -127,7 +127,7 @@ impl Running {
             }
             ["raw", bytes] => return expect_raw(&stack.client.raw(&latin1(bytes)).await?, step),
             ["reload"] => {
-                let answer = stack.change(Method::POST, "/plugins/reload").await?;
+                let answer = stack.change(Method::POST, "/v1/plugins/reload").await?;
                 if !step.below.iter().any(|line| line.words.first().is_some_and(|word| word == "status"))
                     && !answer.status.is_success()
                 {

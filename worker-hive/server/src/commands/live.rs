@@ -4,14 +4,15 @@ use serde::Deserialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::time::{Duration, UNIX_EPOCH};
 
 /// A hive that is alive answers in much less; a table must not hang for one that isn't.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Longest answer in bytes.
 const LONGEST: u64 = 16 << 20;
-const REQUEST: &[u8] = b"GET /v1/sessions HTTP/1.0\r\nHost: hive\r\nConnection: close\r\n\r\n";
+const HEALTH: &[u8] = b"GET /healthz HTTP/1.0\r\nHost: hive\r\nConnection: close\r\n\r\n";
+const SESSIONS: &[u8] = b"GET /v1/sessions HTTP/1.0\r\nHost: hive\r\nConnection: close\r\n\r\n";
 
 /// The live columns of one session.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,14 +51,31 @@ pub(crate) fn ask(admin: SocketAddr) -> Option<BTreeMap<String, Live>> {
     if admin.port() == 0 {
         return None;
     }
-    read(&exchange(admin).ok()?)
+    read(&exchange(admin, SESSIONS).ok()?)
 }
 
-fn exchange(admin: SocketAddr) -> io::Result<Vec<u8>> {
+/// Asks the hive for a sign of life, and prints it.
+///
+/// # Errors
+/// None can be had, or it says that it is not well.
+pub(crate) fn health(mut admin: SocketAddr) -> io::Result<()> {
+    if admin.ip().is_unspecified() {
+        admin.set_ip(if admin.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() });
+    }
+    let answer = exchange(admin, HEALTH)?;
+    let answer = String::from_utf8_lossy(&answer);
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+    if head.split(' ').nth(1) != Some("200") {
+        return Err(io::Error::other(body.trim_end().to_owned()));
+    }
+    writeln!(io::stdout(), "{}", body.trim_end())
+}
+
+fn exchange(admin: SocketAddr, request: &[u8]) -> io::Result<Vec<u8>> {
     let mut stream = TcpStream::connect_timeout(&admin, PATIENCE)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
-    stream.write_all(REQUEST)?;
+    stream.write_all(request)?;
     let mut answer = Vec::new();
     stream.take(LONGEST).read_to_end(&mut answer)?;
     Ok(answer)
@@ -102,7 +120,7 @@ fn moment(value: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Live, REQUEST, ask, read};
+    use super::{Live, SESSIONS, ask, read};
     use std::io::{Read, Write};
     use std::net::TcpListener;
 
@@ -133,13 +151,13 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let server = std::thread::spawn(move || {
             let (mut stream, _) = listener.accept().unwrap();
-            let mut head = [0; REQUEST.len()];
+            let mut head = [0; SESSIONS.len()];
             stream.read_exact(&mut head).unwrap();
             stream.write_all(b"HTTP/1.0 200 OK\r\n\r\n[{\"name\":\"a\"}]").unwrap();
             head
         });
         assert_eq!(ask(address).unwrap()["a"], Live::stored(false));
-        assert_eq!(server.join().unwrap(), REQUEST);
+        assert_eq!(server.join().unwrap(), SESSIONS);
         assert_eq!(ask(address), None, "nobody listens any more");
     }
 }

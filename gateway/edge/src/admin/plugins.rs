@@ -1,25 +1,27 @@
-//! `/plugins` on the operator's listener: what is loaded, and changes to it.
-//!
-//! `GET /plugins` lists. `POST /plugins/reload` reads settings and folders again. `POST /plugins/NAME/enable`, `disable`,
-//! `rollback` and `promote` change one plugin. Changes need `Authorization: Bearer TOKEN` with admin.token of the settings.
+//! `/v1/plugins`: what is loaded, and changes to it.
 
-use crate::admin::{Asked, Reply};
 use crate::edge::Edge;
 use crate::plugins::Act;
+use admin_api::{Call, Changed, Operation, Problem};
 use http::{Method, StatusCode};
 use plugin_host::{Change, GenerationStatus, Outcome, Status};
 use plugin_package::{FailPolicy, Isolation, Tenants};
+use schemars::JsonSchema;
 use serde::Serialize;
+use serde_json::{Value, json};
+use std::sync::Arc;
 
 /// What a change came to.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "PluginsChanged")]
 struct Done {
     /// One line for each plugin that was touched.
     changes: Vec<String>,
 }
 
 /// One plugin, as `gateway plugin list` shows it.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Plugin")]
 struct Listed {
     name: String,
     hook: &'static str,
@@ -35,7 +37,8 @@ struct Listed {
     problem: Option<String>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "PluginGeneration")]
 struct Generation {
     number: u64,
     version: String,
@@ -86,49 +89,49 @@ impl Generation {
     }
 }
 
-/// Answers a request whose path is `/plugins` and `rest`.
-pub(crate) async fn answer(edge: &Edge, rest: &str, asked: &Asked) -> Reply {
-    let words: Vec<&str> = rest.split('/').filter(|word| !word.is_empty()).collect();
-    match (&asked.method, words.as_slice()) {
-        (&Method::GET, []) => Reply::json(&edge.plugins.list().into_iter().map(Listed::of).collect::<Vec<_>>()),
-        (&Method::POST, ["reload"] | [_, "enable" | "disable" | "rollback" | "promote"]) => {
-            match asked.is_allowed(edge) {
-                Ok(()) => change(edge, &words).await,
-                Err(refused) => refused,
-            }
-        }
-        _ => Reply::text(
-            StatusCode::NOT_FOUND,
-            "GET /plugins, POST /plugins/reload, POST /plugins/NAME/enable, disable, rollback or promote",
-        ),
-    }
-}
-
-async fn change(edge: &Edge, words: &[&str]) -> Reply {
-    let (name, act) = match words {
-        [name, "enable"] => (*name, Act::Enable),
-        [name, "disable"] => (*name, Act::Disable),
-        [name, "rollback"] => (*name, Act::Rollback),
-        [name, "promote"] => (*name, Act::Promote),
-        _ => {
-            return match edge.reloader.reload().await {
-                Ok(changes) => Reply::json(&Done { changes: changes.iter().map(line).collect() }),
-                Err(error) => Reply::text(StatusCode::CONFLICT, &format!("nothing was changed: {error}")),
-            };
-        }
+/// The operations.
+pub(crate) fn operations() -> Vec<Operation<Arc<Edge>>> {
+    let list = |edge: Arc<Edge>, _: Call, (): ()| async move {
+        Ok(edge.plugins.list().into_iter().map(Listed::of).collect::<Vec<_>>())
     };
-    match edge.plugins.change(name, act) {
-        Ok(()) => {
-            edge.directory.forget();
-            let done = format!("{name}: {act:?}").to_ascii_lowercase();
-            tracing::warn!("by the operator: {done}");
-            Reply::json(&Done { changes: vec![done] })
-        }
-        Err(error) => Reply::text(StatusCode::CONFLICT, &error.to_string()),
-    }
+    let one = |path, id, summary, act: Act| {
+        let change =
+            move |edge: Arc<Edge>, call: Call, (): ()| async move { change(&edge, call.parameter("name"), act) };
+        Operation::writes(Method::POST, path, id, summary, change).refuses(&[StatusCode::CONFLICT])
+    };
+    vec![
+        Operation::reads("/v1/plugins", "pluginList", "Plugins, and which generation of each is in service", list),
+        Operation::writes(
+            Method::POST,
+            "/v1/plugins/reload",
+            "pluginReload",
+            "Reads settings and plugins again, as SIGHUP does",
+            reload,
+        )
+        .refuses(&[StatusCode::CONFLICT, StatusCode::SERVICE_UNAVAILABLE]),
+        one("/v1/plugins/{name}/enable", "pluginEnable", "Puts a plugin into service", Act::Enable),
+        one("/v1/plugins/{name}/disable", "pluginDisable", "Takes a plugin out of service", Act::Disable),
+        one("/v1/plugins/{name}/rollback", "pluginRollback", "Goes back to the generation before", Act::Rollback),
+        one("/v1/plugins/{name}/promote", "pluginPromote", "Gives the new generation all requests", Act::Promote),
+    ]
 }
 
-fn line(change: &Change) -> String {
+async fn reload(edge: Arc<Edge>, call: Call, (): ()) -> Result<Changed<Done>, Problem> {
+    let reloaded = edge.reloader.reload(&call.who).await.map_err(Problem::from)?;
+    let answer = Done { changes: reloaded.plugins.iter().map(line).collect() };
+    Ok(Changed { after: json!(answer.changes), answer, target: "settings".to_owned(), before: Value::Null })
+}
+
+fn change(edge: &Edge, name: &str, act: Act) -> Result<Changed<Done>, Problem> {
+    edge.plugins.change(name, act).map_err(|error| Problem::conflict(error.to_string()))?;
+    edge.directory.forget();
+    let word = format!("{act:?}").to_ascii_lowercase();
+    let answer = Done { changes: vec![format!("{name}: {word}")] };
+    Ok(Changed { answer, target: format!("plugin:{name}"), before: Value::Null, after: json!(word) })
+}
+
+/// What became of one plugin.
+pub(crate) fn line(change: &Change) -> String {
     let what = match &change.outcome {
         Outcome::Unchanged => "unchanged".to_owned(),
         Outcome::Loaded { generation } => format!("loaded as generation {generation}"),

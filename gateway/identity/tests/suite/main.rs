@@ -1,0 +1,7 @@
+//! What the crate promises, from outside. One program, so that it is linked once.
+
+#![expect(clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
+
+mod stores;
+mod support;
+mod tokens;
