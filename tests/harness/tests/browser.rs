@@ -18,7 +18,8 @@ const frame = () => new Promise((go) => video.requestVideoFrameCallback((now, sh
 (async () => {
     if (video.readyState < 1) await wait('loadedmetadata');
     video.muted = true;
-    await video.play();
+    // A film opened by itself starts by itself: who asks as well may be told that the one interrupts the other.
+    await video.play().catch((error) => { if (error.name !== 'AbortError') throw error; });
     const first = await frame();
     while (video.currentTime < first + 0.3) await frame();
     const played = video.currentTime;

@@ -1,7 +1,7 @@
 //! The same in a real browser.
 
 use super::{identity, text};
-use harness::{Browser, Failure, Settings, Stack, self_signed};
+use harness::{Browser, Failure, Settings, Stack, eventually, self_signed};
 use serde_json::json;
 use std::path::Path;
 
@@ -24,7 +24,8 @@ const video = document.querySelector('video');
 video.muted = true;
 video.addEventListener('error', () => done({ error: video.error && video.error.message }), { once: true });
 video.requestVideoFrameCallback((now, shown) => done({ width: video.videoWidth, at: shown.mediaTime }));
-video.play().catch((error) => done({ error: String(error) }));
+// A film opened by itself starts by itself: who asks as well may be told that the one interrupts the other.
+video.play().catch((error) => error.name === 'AbortError' || done({ error: String(error) }));
 ";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -62,7 +63,9 @@ async fn a_browser_goes_from_guest_to_film() -> Result<(), Failure> {
         let link = stack.gateway_command(&link).await?.done()?;
         browser.open(link.trim()).await?;
         browser.click("button").await?;
-        assert_eq!(browser.url().await?, format!("{origin}/robots.txt"));
+        // The driver is back from a click before the form's answer is shown.
+        let next = format!("{origin}/robots.txt");
+        eventually("the page after the button", async || Ok(browser.url().await? == next)).await?;
         let seen = browser.run(GUEST_AND_SIGN, json!([path])).await?;
         println!("{seen}");
         assert_eq!((&seen["before"], &seen["who"]["sub"]), (&json!(200), &json!("alice")), "{seen}");

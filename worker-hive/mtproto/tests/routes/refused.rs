@@ -93,7 +93,9 @@ async fn a_proxy_that_dies_is_waited_for_and_not_gone_around() {
     }
     assert_eq!(rig.sources(), [LEAVES_FROM]);
     let home = &rig.account.connections()[0];
-    assert!(home.made > 2 && home.ended["closed"] >= 2, "{home:?}");
+    // A dying proxy's socket ends in order or by a reset, as something lay in it unread or not.
+    let ended: u64 = ["closed", "broken"].iter().filter_map(|end| home.ended.get(end)).sum();
+    assert!(home.made > 2 && ended >= 2, "{home:?}");
 }
 
 #[tokio::test]
