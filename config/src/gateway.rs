@@ -16,6 +16,7 @@ pub use crate::tenant::{
     Branding, Domain, Identity, IdentityAlgorithm, IdentityKey, KeySet, Link, LinkSecret, OtherScheme, SameSite,
     Scheme, Sign, Status, Tenant, TenantLimits, ViewerAlgorithm, ViewerKey, ViewerTokens, WhenSpent,
 };
+use crate::traces::Traces;
 use crate::units::{ByteSize, TimeSpan};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -70,6 +71,8 @@ pub struct GatewaySettings {
     /// What is told of each day (of UTC): bandwidth, viewers, hit ratio, dead links, storage. "gateway report" shows it.
     #[serde(default)]
     pub report: DailyReport,
+    /// Where the gateway tells what requests' time went to. Without it, nowhere. Changed by a restart or an upgrade.
+    pub traces: Option<Traces>,
     /// What all plugins share. Each plugin has a table of its own, "plugin" below.
     #[serde(default)]
     pub plugins: Plugins,

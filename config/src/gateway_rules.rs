@@ -8,6 +8,7 @@ use crate::redis_section::check_redis;
 use crate::report::Report;
 use crate::secret::Secret;
 use crate::tenant_rules::{NAME, check_tenants, is_name};
+use crate::traces::Traces;
 use std::time::Duration;
 
 /// Slices are at least this large, or their sidecar would not pay off, and at most [`LARGEST_SLICE`], or a seek would
@@ -45,6 +46,9 @@ impl Rules for GatewaySettings {
         self.admin.check(report);
         self.tenants.check(report);
         self.report.check(report);
+        if let Some(traces) = &self.traces {
+            traces.check(report);
+        }
         self.check_plugins(report);
         check_tenants(&self.tenant, self.tenants.folder.is_some(), report);
     }
@@ -57,6 +61,7 @@ impl Rules for GatewaySettings {
         secrets.extend(self.tenants.key.iter().map(|key| ("tenants.key".to_owned(), key)));
         secrets.extend(self.peers.iter().map(|peers| ("peers.token".to_owned(), &peers.token)));
         secrets.extend(self.redis.iter().flat_map(Redis::secrets));
+        secrets.extend(self.traces.as_ref().and_then(Traces::secret));
         for (tenant, settings) in self.tenant.iter().enumerate() {
             for (index, entry) in settings.link.secrets.iter().enumerate() {
                 secrets.push((format!("tenant[{tenant}].link.secrets[{index}].secret"), &entry.secret));

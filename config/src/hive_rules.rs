@@ -6,6 +6,7 @@ use crate::load::Rules;
 use crate::report::Report;
 use crate::secret::Secret;
 use crate::tenant_rules::{NAME, is_name};
+use crate::traces::Traces;
 use crate::units::ByteSize;
 use crate::worker_hive::{HiveSettings, Pool, SharedLeases, Telegram};
 use std::time::Duration;
@@ -40,6 +41,9 @@ impl Rules for HiveSettings {
         }
         check_telegram(&self.telegram, report);
         check_pool(&self.pool, report);
+        if let Some(traces) = &self.traces {
+            traces.check(report);
+        }
         if let Some(redis) = &self.redis {
             check_leases(redis, report);
         }
@@ -50,6 +54,7 @@ impl Rules for HiveSettings {
 
     fn secrets(&self) -> Vec<(String, &Secret)> {
         let mut secrets = vec![("token".to_owned(), &self.token)];
+        secrets.extend(self.traces.as_ref().and_then(Traces::secret));
         secrets.extend(self.redis.as_ref().map(|redis| ("redis.url".to_owned(), &redis.url)));
         secrets.extend(self.route.url.as_ref().map(|url| ("route.url".to_owned(), url)));
         secrets.extend(self.telegram.api_hash.as_ref().map(|hash| ("telegram.api_hash".to_owned(), hash)));

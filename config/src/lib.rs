@@ -34,6 +34,7 @@ mod secret;
 mod tenant;
 mod tenant_rules;
 mod text;
+mod traces;
 mod units;
 pub mod worker_hive;
 
@@ -45,5 +46,6 @@ pub use gateway::GatewaySettings;
 pub use load::{Loaded, Settings, load, parse};
 pub use secret::{Secret, SecretError};
 pub use tenant_rules::tenant_problems;
+pub use traces::Traces;
 pub use units::{ByteSize, TimeSpan};
 pub use worker_hive::HiveSettings;

@@ -3,6 +3,7 @@
 use crate::address::ListenAddress;
 pub use crate::gateway::LogFormat;
 use crate::secret::Secret;
+use crate::traces::Traces;
 use crate::units::{ByteSize, TimeSpan};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -54,6 +55,8 @@ pub struct HiveSettings {
     /// The log, on standard error.
     #[serde(default)]
     pub log: Log,
+    /// Where the hive tells what requests' time went to. Without it, nowhere.
+    pub traces: Option<Traces>,
 }
 
 impl HiveSettings {

@@ -11,6 +11,8 @@ use std::path::Path;
 mod domains;
 #[path = "refusals/identities.rs"]
 mod identities;
+#[path = "refusals/traces.rs"]
+mod traces;
 
 const GATEWAY: &str = r#"listen = [{ address = "127.0.0.1:8080" }]
 [hive]

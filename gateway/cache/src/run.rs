@@ -58,7 +58,7 @@ pub(crate) fn launch(shared: &Arc<Shared>, version: &Arc<Version>, lead: Lead) {
         stuck: Mutex::default(),
         _work: shared.work(),
     };
-    tokio::spawn(async move {
+    let task = async move {
         job.outcome = tokio::select! {
             biased;
             // Its claims are others' already, and it waits for nothing but the origin.
@@ -79,7 +79,8 @@ pub(crate) fn launch(shared: &Arc<Shared>, version: &Arc<Version>, lead: Lead) {
             drop(job.place.take());
             stuck.await;
         }
-    });
+    };
+    tokio::spawn(traces::detached("fill", task));
 }
 
 /// A running run. Dropping it ends the run: claims are freed, litter is cleared, readers are told.

@@ -110,10 +110,10 @@ impl Shared {
         entry.asking = Some(asking.clone());
         // A task of its own: whoever asked first may leave, the others still get the answer.
         let (shared, mark) = (self.clone(), self.work());
-        tokio::spawn(async move {
+        tokio::spawn(traces::detached("describe", async move {
             shared.describe(id, answer).await;
             drop(mark);
-        });
+        }));
         asking
     }
 

@@ -132,4 +132,5 @@ pub(crate) fn last_batches(edge: &Edge) {
             tracing::warn!("observe plugins were not told of the last requests in time");
         }
     }
+    edge.traced.end();
 }

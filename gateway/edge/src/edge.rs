@@ -30,6 +30,7 @@ use crate::sign_outs::{self, SignOuts};
 use crate::takedown::Takedowns;
 use crate::tenant::TenantError;
 use crate::tenant_metrics;
+use crate::traced::Traced;
 use broadcast::Broadcast;
 use cache::{Cache, CacheConfig, CacheStats};
 use config::{GatewaySettings, PeerAddress};
@@ -43,6 +44,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use takedown::FileError;
 use tokio_util::sync::CancellationToken;
+use traces::TracesError;
 
 /// The edge's parts.
 pub(crate) struct Edge {
@@ -71,6 +73,7 @@ pub(crate) struct Edge {
     pub(crate) access_log: AccessLogger,
     pub(crate) live: Arc<Live>,
     pub(crate) daily: Daily,
+    pub(crate) traced: Traced,
     pub(crate) crowd: Crowd,
     pub(crate) lifecycle: Arc<Lifecycle>,
     pub(crate) connections: Arc<Connections>,
@@ -107,6 +110,8 @@ pub(crate) enum EdgeError {
     Metrics(#[from] prometheus::Error),
     #[error("log.access: {0}")]
     AccessLog(#[from] std::io::Error),
+    #[error("traces: {0}")]
+    Traces(#[from] TracesError),
     #[error("report.folder: {0}")]
     Report(std::io::Error),
 }
@@ -195,6 +200,7 @@ impl Edge {
             metrics: Metrics::new()?,
             access_log,
             live,
+            traced: Traced::new(settings)?,
             daily: Daily::open(&settings.report).map_err(EdgeError::Report)?,
             crowd: Crowd::default(),
             lifecycle: Arc::new(Lifecycle::new(&settings.limits)),

@@ -11,12 +11,14 @@ use crate::refusal::Refusal;
 use crate::remote::Remote;
 use crate::serve::{self, AskedFor, Cut, wants_html};
 use crate::service::Body;
+use crate::traced;
 use cache::ReadError;
 use http::HeaderMap;
 use http::header::{HeaderName, RANGE, REFERER, USER_AGENT};
 use http::request::Parts;
 use prometheus::IntGauge;
 use std::time::{Instant, SystemTime};
+use traces::{Kind, Span, spanned};
 
 /// What is known of one request from its first header to its log line.
 pub(crate) struct Exchange {
@@ -24,6 +26,7 @@ pub(crate) struct Exchange {
     entry: Entry,
     outcome: Outcome,
     asked_for: AskedFor,
+    span: Span,
     _active: ActiveRequest,
 }
 
@@ -68,7 +71,8 @@ impl Exchange {
         let active = ActiveRequest::new(&edge.metrics.active);
         // Internal until somebody knows better: a request that vanishes is a fault of ours.
         let asked_for = AskedFor { secure: asked.secure, html: wants_html(headers) };
-        Self { started, entry, outcome: Outcome::Internal, asked_for, _active: active }
+        let span = edge.traced.viewer(headers);
+        Self { started, entry, outcome: Outcome::Internal, asked_for, span, _active: active }
     }
 
     /// Runs the flow.
@@ -85,7 +89,7 @@ impl Exchange {
             now: clock::unix(),
             tick: clock::tick(),
         };
-        flow::answer(edge, &incoming, &mut self.entry).await
+        traces::within(self.span.clone(), flow::answer(edge, &incoming, &mut self.entry)).await
     }
 
     /// Sends what was decided. After an error the connection or stream must break off.
@@ -95,7 +99,7 @@ impl Exchange {
         decided: Result<Answered, Refusal>,
         downstream: &mut impl Downstream,
     ) -> Result<(), Cut> {
-        let Self { started, entry, outcome, asked_for, .. } = self;
+        let Self { started, entry, outcome, asked_for, span, .. } = self;
         match decided {
             Ok(Answered::Small(small)) => {
                 let sent = serve::small(downstream, small, entry).await;
@@ -108,9 +112,10 @@ impl Exchange {
             }
             Ok(Answered::Media(ready)) => {
                 let standing = ready.standing.clone();
+                let send = span.child("send", Kind::Internal);
                 let sent = tokio::select! {
                     biased;
-                    sent = serve::send(downstream, ready, entry, *started, &edge.crowd) => sent,
+                    sent = spanned(send, serve::send(downstream, ready, entry, *started, &edge.crowd)) => sent,
                     () = standing.ended() => Err(Cut::TakenDown),
                     () = edge.closing.cancelled() => Err(Cut::Draining),
                 };
@@ -146,13 +151,14 @@ impl Exchange {
 
     /// Counts and logs the request.
     pub(crate) fn finish(&self, edge: &Edge) {
-        let Self { started, entry, outcome, .. } = self;
+        let Self { started, entry, outcome, span, .. } = self;
         let duration = started.elapsed();
         edge.metrics.finished(*outcome, entry.cache, entry.bytes, entry.first_byte, duration);
         let now = SystemTime::now();
         edge.access_log.write(entry, *outcome, now, duration);
         edge.daily.note(entry, *outcome);
         edge.tell_observers(entry, *outcome, now, duration);
+        traced::finish(span, entry, *outcome);
     }
 }
 

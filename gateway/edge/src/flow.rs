@@ -22,6 +22,7 @@ use crate::takedown::pass;
 use http::request::Parts;
 use plugin_package::Hook;
 use std::time::Duration;
+use traces::step;
 
 /// One request as the HTTP layer hands it over.
 pub(crate) struct Incoming<'a> {
@@ -64,11 +65,12 @@ pub(crate) async fn answer(edge: &Edge, incoming: &Incoming<'_>, entry: &mut Ent
     if let Some(small) = service::challenge(edge, &accepted).await {
         return Ok(Answered::Small(small));
     }
-    let tenanted = edge.directory.resolve(accepted, &edge.plugins, incoming.tick, incoming.now).await;
+    let resolved = edge.directory.resolve(accepted, &edge.plugins, incoming.tick, incoming.now);
+    let tenanted = step("tenant", resolved).await;
     let tenanted = tenanted.inspect_err(|refusal| entry.tenant = refusal.tenant())?;
     entry.tenant = Some(tenanted.tenant.id.clone());
     entry.hsts = tenanted.tenant.hsts.clone().filter(|_| incoming.secure);
-    let tenanted = match service::serve(edge, tenanted, incoming).await? {
+    let tenanted = match step("service", service::serve(edge, tenanted, incoming)).await? {
         Next::Media(tenanted) => tenanted,
         Next::Answered(small) => return Ok(Answered::Small(small)),
     };
@@ -77,21 +79,21 @@ pub(crate) async fn answer(edge: &Edge, incoming: &Incoming<'_>, entry: &mut Ent
 
     let signed = authorize(tenanted, &edge.identities, incoming.now)?;
     let unlisted = pass(signed, &edge.takedowns)?;
-    let authorized = entitle(unlisted, &edge.cache).await?;
+    let authorized = step("right", entitle(unlisted, &edge.cache)).await?;
     entry.authorized(&authorized);
     let identified = identify(authorized, &edge.identities, incoming).await;
-    let passed = edge.rates.check_stream(&identified, incoming.tick).await?;
+    let passed = step("rates", edge.rates.check_stream(&identified, incoming.tick)).await?;
 
-    let permitted = permit(identified, policy.as_ref(), ads.as_ref(), incoming).await?;
+    let permitted = step("policy", permit(identified, policy.as_ref(), ads.as_ref(), incoming)).await?;
     entry.viewer = Some(permitted.identified.viewer.clone());
 
-    let mut cleared = clear(permitted, &edge.cache, ads).await?;
+    let mut cleared = step("media", clear(permitted, &edge.cache, ads)).await?;
     let planned = plan(&cleared, edge, incoming).await?;
-    let opened = match planned.open().await {
+    let opened = match step("open", planned.open()).await {
         // Replaced between its description and its first byte: described again, once.
         Err(Refusal::Origin(slice::OriginError::Changed)) => {
             cleared.again(&edge.cache).await?;
-            plan(&cleared, edge, incoming).await?.open().await
+            step("open again", plan(&cleared, edge, incoming).await?.open()).await
         }
         opened => opened,
     };

@@ -86,6 +86,7 @@ mod tenants;
 mod tls;
 mod top;
 mod top_command;
+mod traced;
 mod upgrade;
 
 pub use command::main;

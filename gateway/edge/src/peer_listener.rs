@@ -12,6 +12,7 @@ use pingora::protocols::http::ServerSession;
 use pingora::server::ShutdownWatch;
 use prometheus::IntGauge;
 use std::sync::Arc;
+use traces::{Span, within};
 
 /// Serves one fleet.
 pub(crate) struct PeerListener {
@@ -29,15 +30,18 @@ impl PeerListener {
 
     async fn serve(&self, session: &mut ServerSession) -> Result<(), Broken> {
         let head = session.req_header().as_owned_parts();
-        let refused = match self.peers.read(&head) {
+        let asked = self.peers.read(&head);
+        let span = if asked.is_ok() { self.edge.traced.gateway(&head.headers) } else { Span::none() };
+        let refused = match asked {
             Ok(Asked::Life) => {
                 let mut alive = Response::new(());
                 *alive.status_mut() = http::StatusCode::NO_CONTENT;
                 return write_head(session, alive).await;
             }
-            Ok(Asked::Media(wanted)) => match answer(&self.edge, &self.peers, &wanted).await {
-                Ok(answer) => return self.send(session, &wanted, answer).await,
+            Ok(Asked::Media(wanted)) => match within(span.clone(), answer(&self.edge, &self.peers, &wanted)).await {
+                Ok(answer) => return within(span, self.send(session, &wanted, answer)).await,
                 Err(refused) => {
+                    span.failed(refused.code());
                     let (media, from) = (wanted.media, wanted.from.as_str());
                     let (id, why) = (wanted.request_id.as_deref(), refused.code());
                     tracing::debug!(%media, from, id, why, "a gateway gets no bytes");

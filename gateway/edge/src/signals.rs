@@ -126,7 +126,10 @@ impl ShutdownSignalWatch for Signals {
                     notify::stopping();
                     lifecycle.reach(Phase::Ending);
                 }
-                _ = watched.interrupt.recv() => return ShutdownSignal::FastShutdown,
+                _ = watched.interrupt.recv() => {
+                    self.upgrade.cut_short();
+                    return ShutdownSignal::FastShutdown;
+                }
                 _ = watched.quit.recv() => self.upgrade.begin(&self.edge),
                 _ = watched.hangup.recv() => self.hangup.notify_one(),
                 () = lifecycle.leaves() => {

@@ -34,6 +34,7 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 /// The flag that tells a gateway whose place it takes.
@@ -52,6 +53,8 @@ pub(crate) struct Upgrade {
     binary: PathBuf,
     arguments: Vec<OsString>,
     sockets: parking_lot::Mutex<Vec<Inherited>>,
+    /// The process id of one that is being started and does not serve yet, else 0.
+    starting: AtomicU32,
 }
 
 /// Why nobody took over.
@@ -90,7 +93,15 @@ impl Upgrade {
         // Where a link leads to by now, rather than where it led to then.
         let binary = found.or_else(|| std::env::current_exe().ok()).unwrap_or_else(|| PathBuf::from(name));
         let arguments = arguments.filter(|argument| argument != FLAG).collect();
-        Self { binary, arguments, sockets: parking_lot::Mutex::new(sockets) }
+        Self { binary, arguments, sockets: parking_lot::Mutex::new(sockets), starting: AtomicU32::new(0) }
+    }
+
+    /// This process ends at once: one that it is starting would be left behind, and go on to serve.
+    pub(crate) fn cut_short(&self) {
+        let pid = self.starting.swap(0, Ordering::AcqRel);
+        if pid != 0 {
+            signal(pid, Signal::INT);
+        }
     }
 
     /// Starts a successor, from a thread of its own.
@@ -124,7 +135,10 @@ impl Upgrade {
             }
         };
         let pid = child.id();
-        match self.hand_over(edge, &link, pid) {
+        self.starting.store(pid, Ordering::Release);
+        let handed_over = self.hand_over(edge, &link, pid);
+        self.starting.store(0, Ordering::Release);
+        match handed_over {
             Ok(()) => {
                 edge.acts.kin.listen(Side::Successor, &link);
                 edge.acts.kin.leave(Side::Successor);
@@ -134,7 +148,7 @@ impl Upgrade {
             Err(error @ UpgradeError::TooLate) => {
                 // It may have begun to serve somebody, and has all that is to be saved: it ends in order, as this one does.
                 tracing::warn!(%error, pid, "both end");
-                terminate(pid);
+                signal(pid, Signal::TERM);
                 edge.lifecycle.abandon_upgrade();
             }
             Err(error) => {
@@ -201,10 +215,10 @@ fn let_go(edge: &Edge) -> Result<(), UpgradeError> {
     Ok(())
 }
 
-/// Has it end in order.
-fn terminate(pid: u32) {
+/// Has it end: in order by SIGTERM, at once by SIGINT.
+fn signal(pid: u32, signal: Signal) {
     let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
-    if let Some(Err(error)) = pid.map(|pid| kill_process(pid, Signal::TERM)) {
+    if let Some(Err(error)) = pid.map(|pid| kill_process(pid, signal)) {
         tracing::warn!(%error, "the gateway that took over could not be told to end");
     }
 }

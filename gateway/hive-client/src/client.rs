@@ -21,6 +21,7 @@ use slice::{ByteRange, ETag, MediaId, MediaMeta, Opened, OriginError, SliceOrigi
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
+use traces::{Kind, Span};
 use wire::{HOP_HEADER, MediaPath, REQUEST_ID_HEADER, RequestRange, SESSIONS_PATH};
 
 /// All requests of an HTTP/2 connection share its fate. One that a router forgot would be found out by each of them alone, and only
@@ -224,15 +225,30 @@ impl Shared {
         request.body(Empty::new())
     }
 
+    /// A question's span, of which whoever is asked is told.
+    fn span(&self, hive: usize, request: &mut Request<Empty<Bytes>>) -> Span {
+        let span = Span::current().child("ask", Kind::Client);
+        if span.is_told() {
+            span.text("http.request.method", request.method());
+            span.text("url.path", request.uri().path());
+            if let Some(address) = self.config.addresses.get(hive) {
+                span.text("server.address", address);
+            }
+            span.inject(request.headers_mut());
+        }
+        span
+    }
+
     async fn send(
         &self,
         hive: usize,
-        request: Request<Empty<Bytes>>,
+        mut request: Request<Empty<Bytes>>,
         patience: Duration,
     ) -> Result<Response<Incoming>, TryError> {
         self.stats.request();
         let client = self.hives.get(hive).ok_or(TryError::Unreachable)?;
-        match tokio::time::timeout(patience, client.request(request)).await {
+        let span = self.span(hive, &mut request);
+        let answer = match tokio::time::timeout(patience, client.request(request)).await {
             Err(_) if patience < self.config.response_timeout => Err(TryError::OutOfPatience),
             Err(_) => Err(TryError::Timeout),
             Ok(Ok(response)) => Ok(response),
@@ -240,7 +256,12 @@ impl Shared {
                 tracing::debug!(%error, "the hive gave no answer");
                 Err(TryError::Unreachable)
             }
+        };
+        match &answer {
+            Ok(response) => span.number("http.response.status_code", response.status().as_u16().into()),
+            Err(error) => span.failed(error.into_origin()),
         }
+        answer
     }
 }
 

@@ -202,3 +202,14 @@ async fn what_operators_do_in_the_middle_of_an_upgrade_is_done() -> Result<(), F
     eventually("nobody is left", async || Ok(held.stack.gateways().is_empty())).await?;
     Ok(())
 }
+
+/// Who ends at once takes along whom it was starting: nobody else would end that one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sigint_in_the_middle_of_an_upgrade_leaves_nobody() -> Result<(), Failure> {
+    let held = Held::start().await?;
+    let old = held.hands_over().await?;
+    assert_eq!(held.stack.gateways().len(), 2);
+    held.stack.signal_process(old, Signal::INT)?;
+    eventually("nobody is left", async || Ok(held.stack.gateways().is_empty())).await?;
+    Ok(())
+}

@@ -18,6 +18,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
+use traces::{Kind, Span, spanned};
 
 /// Names a session of one pool, from [`crate::Pool::add`] on. Never given twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -190,7 +191,7 @@ impl<S: Source> Session<S> {
         let call = self.begin(None).await.map_err(LocateFault::Call)?;
         self.counters.lookup();
         let found = tokio::select! {
-            found = call.source.locate(message) => found,
+            found = spanned(self.span("messages.getMessages"), call.source.locate(message)) => found,
             () = self.cut.cancelled() => return Err(LocateFault::Call(gone())),
         };
         self.end(&call, if let Err(LocateFault::Call(fault)) = &found { Some(fault) } else { None });
@@ -205,8 +206,11 @@ impl<S: Source> Session<S> {
         ask: &Ask,
     ) -> Result<Bytes, CallFault> {
         let call = self.begin(Some(location.dc)).await?;
+        let span = self.span("upload.getFile");
+        span.number("streamvault.offset", offset);
+        span.number("streamvault.dc", u64::from(location.dc.unsigned_abs()));
         let answer = tokio::select! {
-            answer = call.source.get_chunk(location, offset, limit, ask) => answer,
+            answer = spanned(span, call.source.get_chunk(location, offset, limit, ask)) => answer,
             () = self.cut.cancelled() => return Err(gone()),
         };
         self.end(&call, answer.as_ref().err());
@@ -217,6 +221,13 @@ impl<S: Source> Session<S> {
             self.times.lock().add(now.saturating_duration_since(ask.sent_at().unwrap_or(call.asked)));
         }
         answer
+    }
+
+    /// A call's.
+    fn span(&self, method: &'static str) -> Span {
+        let span = Span::current().child(method, Kind::Client);
+        span.text("streamvault.session", &self.name);
+        span
     }
 
     /// The way of every call: none begins after the session left or while it rests, none but a trial while it isn't trusted.

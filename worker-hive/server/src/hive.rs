@@ -22,6 +22,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use traces::{Traces, TracesError};
 
 const ADMIN_DRAIN: Duration = Duration::from_secs(1);
 
@@ -61,6 +62,9 @@ pub enum HiveError {
     /// The store of leases can't be used.
     #[error("redis: {0}")]
     Leases(#[from] LeaseError),
+    /// Traces can't be told.
+    #[error("traces: {0}")]
+    Traces(#[from] TracesError),
     /// A metric's name is wrong.
     #[error("metrics: {0}")]
     Metrics(#[from] prometheus::Error),
@@ -75,6 +79,7 @@ pub struct Hive {
     stop: CancellationToken,
     cut: CancellationToken,
     tasks: JoinSet<()>,
+    traces: Traces,
     /// Last, so that no other hive has the store before this one is done with it.
     _lock: FolderLock,
 }
@@ -86,6 +91,7 @@ impl Hive {
     /// # Errors
     /// [`HiveError`]; nothing listens then.
     pub async fn start(options: HiveOptions) -> Result<Self, HiveError> {
+        let traces = options.traces.as_ref().map_or_else(|| Ok(Traces::off()), Traces::start)?;
         // Everything that a second hive would fail at comes before the first session is touched.
         let folder = SessionFolder::open(&options.store)?.with_key(options.store_key.clone());
         let lock = if options.leases.is_some() { folder.lock_shared()? } else { folder.lock()? };
@@ -113,6 +119,7 @@ impl Hive {
             token: options.token.clone(),
             metrics: Arc::clone(&metrics),
             stall: options.stall,
+            traces: traces.clone(),
         });
         let shared = options.leases.is_some();
         let leases = match options.leases {
@@ -142,7 +149,7 @@ impl Hive {
         let mut tasks = JoinSet::new();
         tasks.spawn(listener.serve(router, stop.clone(), cut.clone(), options.drain));
         tasks.spawn(admin_listener.serve(operator, stop.clone(), CancellationToken::new(), ADMIN_DRAIN));
-        Ok(Self { address, admin, roster, files, stop, cut, tasks, _lock: lock })
+        Ok(Self { address, admin, roster, files, stop, cut, tasks, traces, _lock: lock })
     }
 
     /// Reads the session store again, soon: what came, went, or was disabled. It is read every few seconds anyway.
@@ -181,5 +188,7 @@ impl Hive {
             tracing::warn!(%error, "can't close the catalog");
         }
         self.roster.finish().await;
+        let traces = self.traces;
+        let _ = tokio::task::spawn_blocking(move || traces.end()).await;
     }
 }

@@ -17,6 +17,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
+use traces::Traces;
 use tracing::{Instrument, Span};
 use wire::{
     ContentRange, Entity, Fault, HEADER_CHAT_ID, HEADER_MESSAGE_ID, MediaPath, MediaRequest, REQUEST_ID_HEADER, Spans,
@@ -35,6 +36,7 @@ pub(crate) struct Face {
     pub(crate) metrics: Arc<Metrics>,
     /// See [`crate::HiveOptions::stall`].
     pub(crate) stall: Duration,
+    pub(crate) traces: Traces,
 }
 
 /// Answers any request; nothing outside the contract gets further than [`MediaRequest::read`].
@@ -50,15 +52,23 @@ pub(crate) async fn serve(State(face): State<Arc<Face>>, request: Request) -> Re
     let given = request_id(&request.headers).map(str::to_owned);
     let id = given.unwrap_or_else(|| format!("{:016x}", rand::random::<u64>()));
     let span = tracing::info_span!("request", id, media = tracing::field::Empty);
-    let answer = face.answer(&request, started).instrument(span.clone()).await;
+    // Who has the token may say what is traced.
+    let asker = is_authorized(&request.headers, face.token.expose()).then_some(&request.headers);
+    let trace = face.traces.begin("hive", asker, rand::random());
+    trace.text("http.request.method", method);
+    trace.text("streamvault.request_id", &id);
+    let answered = face.answer(&request, started).instrument(span.clone());
+    let answer = traces::within(trace.clone(), answered).await;
     let (outcome, mut response) = match answer {
         Ok(response) => ("ok", response),
         Err(refusal) => {
             span.in_scope(|| tracing::debug!(fault = refusal.fault.code(), "refused"));
+            trace.failed(refusal.fault.code());
             (refusal.fault.code(), refusal.response())
         }
     };
     face.metrics.requests.with_label_values(&[method, outcome]).inc();
+    trace.number("http.response.status_code", response.status().as_u16().into());
     if let Ok(value) = HeaderValue::try_from(id) {
         response.headers_mut().insert(REQUEST_ID, value);
     }
@@ -75,6 +85,7 @@ impl Face {
             return Err(Fault::BadRequest.into());
         }
         Span::current().record("media", tracing::field::display(asked.media.to_path()));
+        traces::Span::current().text("url.path", asked.media.to_path());
         let freshness = if asked.no_cache { Freshness::Now } else { Freshness::Recent };
         let message = match asked.media {
             MediaPath::Message { chat_id, message_id } => MessageRef { chat_id, message_id },

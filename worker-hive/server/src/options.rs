@@ -5,11 +5,13 @@ use config::{HiveSettings, ListenAddress, Secret};
 use leases::{LeaseOptions, WhenAway};
 use mtproto::{ClientConfig, IpVersions, KeyError, Route, RouteError, RsaKeyError, RsaKeys, StoreKey};
 use pool::PoolConfig;
+use secrecy::SecretString;
 use secrecy::zeroize::Zeroizing;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+use traces::Export;
 
 /// How long transfers under way may go on after SIGTERM.
 const DRAIN: Duration = Duration::from_secs(30);
@@ -47,6 +49,8 @@ pub struct HiveOptions {
     pub drain: Duration,
     /// A body whose next bytes nobody fetches for this long is given up, and its session freed.
     pub stall: Duration,
+    /// Where requests' traces go; without it, nowhere.
+    pub traces: Option<Export>,
 }
 
 /// Other hives have the same sessions.
@@ -139,6 +143,16 @@ fn machine() -> String {
     if name.is_empty() { "hive".to_owned() } else { name }
 }
 
+fn export(settings: &config::Traces) -> Export {
+    Export {
+        service: "streamvault-worker-hive",
+        version: env!("CARGO_PKG_VERSION"),
+        endpoint: settings.endpoint.clone(),
+        authorization: settings.authorization.as_ref().map(|secret| SecretString::from(secret.expose())),
+        sample: settings.sample,
+    }
+}
+
 impl TryFrom<HiveSettings> for HiveOptions {
     type Error = OptionsError;
 
@@ -154,6 +168,7 @@ impl TryFrom<HiveSettings> for HiveOptions {
             store_key: store_key(&settings.store)?,
             store: settings.store.folder,
             leases: settings.redis.map(shared_leases),
+            traces: settings.traces.as_ref().map(export),
             client: ClientConfig {
                 addresses: Arc::new(addresses),
                 rsa_keys: rsa_keys(telegram.rsa_keys.as_deref())?,

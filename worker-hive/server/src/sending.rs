@@ -29,6 +29,8 @@ pub(crate) struct Sending {
     failed: Option<PoolFault>,
     metrics: Arc<Metrics>,
     span: Span,
+    /// The request's, which ends with its body.
+    trace: traces::Span,
     _watch: AbortOnDropHandle<()>,
 }
 
@@ -47,13 +49,15 @@ impl Sending {
         metrics.bodies.inc();
         let source = Arc::new(Mutex::new(Source { body: Some(body), idle_since: Some(Instant::now()) }));
         let watch = watch(Arc::clone(&source), stall, span.clone());
-        Self { source, left, failed: None, metrics, span, _watch: AbortOnDropHandle::new(tokio::spawn(watch)) }
+        let (trace, watch) = (traces::Span::current(), AbortOnDropHandle::new(tokio::spawn(watch)));
+        Self { source, left, failed: None, metrics, span, trace, _watch: watch }
     }
 
     fn broken(&mut self, fault: PoolFault, cx: &Context<'_>) -> Poll<Option<Result<Frame<Bytes>, PoolFault>>> {
         let code = Refusal::from(&fault).fault.code();
         self.metrics.broken_bodies.with_label_values(&[code]).inc();
         self.span.in_scope(|| tracing::warn!(%fault, left = self.left, "a body broke"));
+        self.trace.failed(&fault);
         self.failed = Some(fault);
         cx.waker().wake_by_ref();
         Poll::Pending
@@ -78,7 +82,8 @@ impl Body for Sending {
         let Some(body) = source.body.as_mut() else {
             return self.broken(PoolFault::Reset("the reader stood still".to_owned()), cx);
         };
-        let next = span.in_scope(|| body.as_mut().poll_next(cx));
+        let trace = self.trace.clone();
+        let next = trace.in_scope(|| span.in_scope(|| body.as_mut().poll_next(cx)));
         source.idle_since = next.is_ready().then(Instant::now);
         drop(source);
         let bytes = match std::task::ready!(next) {

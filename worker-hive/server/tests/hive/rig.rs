@@ -121,6 +121,7 @@ impl Rig {
             pool: PoolConfig { deadline: Duration::from_secs(20), ..PoolConfig::default() },
             drain: Duration::from_secs(5),
             stall: Duration::from_secs(60),
+            traces: None,
         }
     }
 
