@@ -19,6 +19,7 @@ use crate::signals::{Caught, Signals};
 use crate::sockets::Sockets;
 use crate::takedown_command::{self, TakedownCommand, TakedownFailure};
 use crate::top_command::{self, Top, TopFailure};
+use crate::traced;
 use crate::upgrade::Upgrade;
 use crate::{lifecycle, notify, outcome, pid_file};
 use admin_client::{AdminClient, AdminError, Gateway};
@@ -300,6 +301,7 @@ fn check(config: &Config) -> Result<(), Failure> {
     }
     managed::directory(&settings, None).map_err(EdgeError::from)?;
     certificates::check(&settings).map_err(EdgeError::from)?;
+    traced::check(&settings).map_err(EdgeError::from)?;
     if let Some(path) = &settings.takedown.file {
         ListFile::read(path).map_err(EdgeError::from)?;
     }

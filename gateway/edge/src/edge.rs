@@ -140,6 +140,7 @@ impl Edge {
             None => Arc::new(hive.clone()),
         };
         let (access_log, guard) = AccessLogger::open(&settings.log.access)?;
+        let traced = Traced::new(settings)?;
         if let Some(predecessor) = predecessor {
             predecessor.take_folders()?;
             // It may have changed some while plugins were compiled here.
@@ -200,7 +201,7 @@ impl Edge {
             metrics: Metrics::new()?,
             access_log,
             live,
-            traced: Traced::new(settings)?,
+            traced,
             daily: Daily::open(&settings.report).map_err(EdgeError::Report)?,
             crowd: Crowd::default(),
             lifecycle: Arc::new(Lifecycle::new(&settings.limits)),

@@ -17,6 +17,7 @@ use http::HeaderMap;
 use http::header::{HeaderName, RANGE, REFERER, USER_AGENT};
 use http::request::Parts;
 use prometheus::IntGauge;
+use std::pin::pin;
 use std::time::{Instant, SystemTime};
 use traces::{Kind, Span, spanned};
 
@@ -89,7 +90,7 @@ impl Exchange {
             now: clock::unix(),
             tick: clock::tick(),
         };
-        traces::within(self.span.clone(), flow::answer(edge, &incoming, &mut self.entry)).await
+        traces::within(self.span.clone(), pin!(flow::answer(edge, &incoming, &mut self.entry))).await
     }
 
     /// Sends what was decided. After an error the connection or stream must break off.
@@ -112,12 +113,14 @@ impl Exchange {
             }
             Ok(Answered::Media(ready)) => {
                 let standing = ready.standing.clone();
-                let send = span.child("send", Kind::Internal);
-                let sent = tokio::select! {
-                    biased;
-                    sent = spanned(send, serve::send(downstream, ready, entry, *started, &edge.crowd)) => sent,
-                    () = standing.ended() => Err(Cut::TakenDown),
-                    () = edge.closing.cancelled() => Err(Cut::Draining),
+                let sent = {
+                    let send = pin!(serve::send(downstream, ready, entry, *started, &edge.crowd));
+                    tokio::select! {
+                        biased;
+                        sent = spanned(span.child("send", Kind::Internal), send) => sent,
+                        () = standing.ended() => Err(Cut::TakenDown),
+                        () = edge.closing.cancelled() => Err(Cut::Draining),
+                    }
                 };
                 // A takedown purges, too: the reader may be the first to notice.
                 let withdrawn = matches!(sent, Err(Cut::Origin(ReadError::Withdrawn)));

@@ -19,10 +19,11 @@ use crate::remote::Remote;
 use crate::service::{self, Body, Next};
 use crate::small::Small;
 use crate::takedown::pass;
+use crate::traced::step;
 use http::request::Parts;
 use plugin_package::Hook;
+use std::pin::pin;
 use std::time::Duration;
-use traces::step;
 
 /// One request as the HTTP layer hands it over.
 pub(crate) struct Incoming<'a> {
@@ -66,11 +67,11 @@ pub(crate) async fn answer(edge: &Edge, incoming: &Incoming<'_>, entry: &mut Ent
         return Ok(Answered::Small(small));
     }
     let resolved = edge.directory.resolve(accepted, &edge.plugins, incoming.tick, incoming.now);
-    let tenanted = step("tenant", resolved).await;
+    let tenanted = step("tenant", pin!(resolved)).await;
     let tenanted = tenanted.inspect_err(|refusal| entry.tenant = refusal.tenant())?;
     entry.tenant = Some(tenanted.tenant.id.clone());
     entry.hsts = tenanted.tenant.hsts.clone().filter(|_| incoming.secure);
-    let tenanted = match step("service", service::serve(edge, tenanted, incoming)).await? {
+    let tenanted = match step("service", pin!(service::serve(edge, tenanted, incoming))).await? {
         Next::Media(tenanted) => tenanted,
         Next::Answered(small) => return Ok(Answered::Small(small)),
     };
@@ -79,21 +80,22 @@ pub(crate) async fn answer(edge: &Edge, incoming: &Incoming<'_>, entry: &mut Ent
 
     let signed = authorize(tenanted, &edge.identities, incoming.now)?;
     let unlisted = pass(signed, &edge.takedowns)?;
-    let authorized = step("right", entitle(unlisted, &edge.cache)).await?;
+    let authorized = step("right", pin!(entitle(unlisted, &edge.cache))).await?;
     entry.authorized(&authorized);
     let identified = identify(authorized, &edge.identities, incoming).await;
-    let passed = step("rates", edge.rates.check_stream(&identified, incoming.tick)).await?;
+    let passed = step("rates", pin!(edge.rates.check_stream(&identified, incoming.tick))).await?;
 
-    let permitted = step("policy", permit(identified, policy.as_ref(), ads.as_ref(), incoming)).await?;
+    let judged = permit(identified, policy.as_ref(), ads.as_ref(), incoming);
+    let permitted = step("policy", pin!(judged)).await?;
     entry.viewer = Some(permitted.identified.viewer.clone());
 
-    let mut cleared = step("media", clear(permitted, &edge.cache, ads)).await?;
+    let mut cleared = step("media", pin!(clear(permitted, &edge.cache, ads))).await?;
     let planned = plan(&cleared, edge, incoming).await?;
-    let opened = match step("open", planned.open()).await {
+    let opened = match step("open", pin!(planned.open())).await {
         // Replaced between its description and its first byte: described again, once.
         Err(Refusal::Origin(slice::OriginError::Changed)) => {
             cleared.again(&edge.cache).await?;
-            step("open again", plan(&cleared, edge, incoming).await?.open()).await
+            step("open again", pin!(plan(&cleared, edge, incoming).await?.open())).await
         }
         opened => opened,
     };

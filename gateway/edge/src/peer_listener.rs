@@ -31,7 +31,10 @@ impl PeerListener {
     async fn serve(&self, session: &mut ServerSession) -> Result<(), Broken> {
         let head = session.req_header().as_owned_parts();
         let asked = self.peers.read(&head);
-        let span = if asked.is_ok() { self.edge.traced.gateway(&head.headers) } else { Span::none() };
+        let span = match &asked {
+            Ok(Asked::Media(wanted)) => self.edge.traced.gateway(&head.headers, wanted.media),
+            _ => Span::none(),
+        };
         let refused = match asked {
             Ok(Asked::Life) => {
                 let mut alive = Response::new(());
@@ -39,7 +42,7 @@ impl PeerListener {
                 return write_head(session, alive).await;
             }
             Ok(Asked::Media(wanted)) => match within(span.clone(), answer(&self.edge, &self.peers, &wanted)).await {
-                Ok(answer) => return within(span, self.send(session, &wanted, answer)).await,
+                Ok(answer) => return self.send(session, &wanted, answer, span).await,
                 Err(refused) => {
                     span.failed(refused.code());
                     let (media, from) = (wanted.media, wanted.from.as_str());
@@ -57,13 +60,20 @@ impl PeerListener {
         refuse(session, &refused, head.method == http::Method::HEAD).await
     }
 
-    async fn send(&self, session: &mut ServerSession, wanted: &Wanted, answer: Answer) -> Result<(), Broken> {
+    async fn send(
+        &self,
+        session: &mut ServerSession,
+        wanted: &Wanted,
+        answer: Answer,
+        span: Span,
+    ) -> Result<(), Broken> {
         let Answer { head, mut body, past_cache } = answer;
         self.peers.stats().served(past_cache);
+        span.number("http.response.status_code", head.status().as_u16().into());
         write_head(session, head).await?;
         let mut bytes = 0;
         let done = loop {
-            match body.next().await {
+            match within(span.clone(), body.next()).await {
                 Ok(Some(piece)) => {
                     let length = piece.len() as u64;
                     if session.write_response_body(piece, false).await.is_err() {
@@ -73,9 +83,13 @@ impl PeerListener {
                     bytes += length;
                 }
                 Ok(None) => break Ok(()),
-                Err(_) => break Err(Broken),
+                Err(error) => {
+                    span.failed(error);
+                    break Err(Broken);
+                }
             }
         };
+        span.number("streamvault.bytes", bytes);
         let (media, from, id) = (wanted.media, wanted.from.as_str(), wanted.request_id.as_deref());
         tracing::debug!(%media, from, id, bytes, past_cache, whole = done.is_ok(), "answered a gateway");
         done

@@ -134,7 +134,7 @@ impl ShutdownSignalWatch for Signals {
                 _ = watched.hangup.recv() => self.hangup.notify_one(),
                 () = lifecycle.leaves() => {
                     // pingora asks no more. This runtime of its own lives until the end.
-                    tokio::spawn(leaving(self.edge.clone(), watched));
+                    tokio::spawn(leaving(self.edge.clone(), self.upgrade.clone(), watched));
                     return ShutdownSignal::GracefulTerminate;
                 }
             }
@@ -143,11 +143,14 @@ impl ShutdownSignalWatch for Signals {
 }
 
 /// Signals of a process that is ending or was replaced.
-async fn leaving(edge: Arc<Edge>, mut watched: Watched) {
+async fn leaving(edge: Arc<Edge>, upgrade: Arc<Upgrade>, mut watched: Watched) {
     loop {
         tokio::select! {
             Some(()) = watched.terminate.recv() => edge.lifecycle.reach(Phase::Ending),
-            Some(()) = watched.interrupt.recv() => edge.lifecycle.reach(Phase::Ended),
+            Some(()) = watched.interrupt.recv() => {
+                upgrade.cut_short();
+                edge.lifecycle.reach(Phase::Ended);
+            }
             Some(()) = watched.quit.recv() => tracing::warn!("SIGQUIT: ignored, this gateway is at its end"),
             Some(()) = watched.hangup.recv() => tracing::warn!("SIGHUP: ignored, this gateway is at its end"),
             else => return,

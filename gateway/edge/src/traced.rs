@@ -2,9 +2,12 @@
 
 use crate::access_log::Entry;
 use crate::outcome::Outcome;
+use crate::refusal::Refusal;
 use config::GatewaySettings;
 use http::HeaderMap;
 use secrecy::SecretString;
+use slice::MediaId;
+use std::future::Future;
 use traces::{Export, Span, Traces, TracesError};
 
 /// Whom traces are told to.
@@ -17,14 +20,7 @@ pub(crate) struct Traced {
 impl Traced {
     pub(crate) fn new(settings: &GatewaySettings) -> Result<Self, TracesError> {
         let Some(settings) = &settings.traces else { return Ok(Self { traces: Traces::off(), follow: false }) };
-        let traces = Traces::start(&Export {
-            service: "streamvault-gateway",
-            version: env!("CARGO_PKG_VERSION"),
-            endpoint: settings.endpoint.clone(),
-            authorization: settings.authorization.as_ref().map(|secret| SecretString::from(secret.expose())),
-            sample: settings.sample,
-        })?;
-        Ok(Self { traces, follow: settings.follow })
+        Ok(Self { traces: Traces::start(&export(settings))?, follow: settings.follow })
     }
 
     /// The span of a viewer's request.
@@ -33,8 +29,10 @@ impl Traced {
     }
 
     /// The span of another gateway's, which has proved that it may ask.
-    pub(crate) fn gateway(&self, headers: &HeaderMap) -> Span {
-        self.traces.begin("gateway", Some(headers), rand::random())
+    pub(crate) fn gateway(&self, headers: &HeaderMap, media: MediaId) -> Span {
+        let span = self.traces.begin("gateway", Some(headers), rand::random());
+        span.text("streamvault.media", media);
+        span
     }
 
     /// Tells what is left, for two seconds at most. Blocks.
@@ -43,13 +41,39 @@ impl Traced {
     }
 }
 
+/// Whether what the settings say of traces can be done.
+pub(crate) fn check(settings: &GatewaySettings) -> Result<(), TracesError> {
+    settings.traces.as_ref().map_or(Ok(()), |settings| Traces::check(&export(settings)))
+}
+
+fn export(settings: &config::Traces) -> Export {
+    Export {
+        service: "streamvault-gateway",
+        version: env!("CARGO_PKG_VERSION"),
+        endpoint: settings.endpoint.clone(),
+        authorization: settings.authorization.as_ref().map(|secret| SecretString::from(secret.expose())),
+        sample: settings.sample,
+    }
+}
+
+/// A step of a request's way, as a span below the request's. What viewers do wrong is no fault of ours (OpenTelemetry, HTTP spans: 4xx of
+/// a server is no error). Steps are handed over pinned: their futures are large, and would be copied on their way in here.
+pub(crate) fn step<T>(
+    name: &'static str,
+    step: impl Future<Output = Result<T, Refusal>>,
+) -> impl Future<Output = Result<T, Refusal>> {
+    traces::step(name, step, |refusal: &Refusal| refusal.status().is_server_error())
+}
+
 /// Notes what the access log says of a request, but for who asked, and ends its span.
 pub(crate) fn finish(span: &Span, entry: &Entry, outcome: Outcome) {
     if !span.is_told() {
         return;
     }
     span.text("http.request.method", &entry.method);
-    span.number("http.response.status_code", entry.status.into());
+    if entry.status != 0 {
+        span.number("http.response.status_code", entry.status.into());
+    }
     span.text("url.path", &entry.path);
     span.text("network.protocol.name", entry.protocol);
     span.text("streamvault.request_id", entry.request_id.as_str());
@@ -67,7 +91,6 @@ pub(crate) fn finish(span: &Span, entry: &Entry, outcome: Outcome) {
     if let Some(reason) = &entry.reason {
         span.text("streamvault.reason", reason);
     }
-    // What viewers do wrong is no fault of ours (OpenTelemetry, HTTP spans: 4xx of a server is no error).
     let ours = outcome.status().is_some_and(|status| status.is_server_error());
     if ours || matches!(outcome, Outcome::BodyCut | Outcome::Internal) {
         span.failed(outcome.word());

@@ -48,12 +48,15 @@ const OPENING: Duration = Duration::from_secs(300);
 /// How often a wait looks whether this process is to end.
 const LOOK: Duration = Duration::from_millis(200);
 
+/// No process has this number.
+const CUT_SHORT: u32 = u32::MAX;
+
 /// What a successor is started with.
 pub(crate) struct Upgrade {
     binary: PathBuf,
     arguments: Vec<OsString>,
     sockets: parking_lot::Mutex<Vec<Inherited>>,
-    /// The process id of one that is being started and does not serve yet, else 0.
+    /// The process id of one that is being started and does not serve yet, else 0; [`CUT_SHORT`] once there is to be none.
     starting: AtomicU32,
 }
 
@@ -96,10 +99,10 @@ impl Upgrade {
         Self { binary, arguments, sockets: parking_lot::Mutex::new(sockets), starting: AtomicU32::new(0) }
     }
 
-    /// This process ends at once: one that it is starting would be left behind, and go on to serve.
+    /// This process ends at once: one that it is starting would be left behind, and go on to serve. From now on it starts none.
     pub(crate) fn cut_short(&self) {
-        let pid = self.starting.swap(0, Ordering::AcqRel);
-        if pid != 0 {
+        let pid = self.starting.swap(CUT_SHORT, Ordering::AcqRel);
+        if pid != 0 && pid != CUT_SHORT {
             signal(pid, Signal::INT);
         }
     }
@@ -135,10 +138,16 @@ impl Upgrade {
             }
         };
         let pid = child.id();
-        self.starting.store(pid, Ordering::Release);
-        let handed_over = self.hand_over(edge, &link, pid);
-        self.starting.store(0, Ordering::Release);
+        let is_wanted = self.starting.compare_exchange(0, pid, Ordering::AcqRel, Ordering::Acquire).is_ok();
+        let handed_over = if is_wanted { self.hand_over(edge, &link, pid) } else { Err(UpgradeError::Ending) };
+        let was_cut_short = self.starting.compare_exchange(pid, 0, Ordering::AcqRel, Ordering::Acquire).is_err();
         match handed_over {
+            Err(error) if was_cut_short => {
+                // Nothing is taken back by a process that is ending this very moment.
+                tracing::warn!(%error, pid, "nobody took over");
+                let _ = child.kill();
+                let _ = child.wait();
+            }
             Ok(()) => {
                 edge.acts.kin.listen(Side::Successor, &link);
                 edge.acts.kin.leave(Side::Successor);

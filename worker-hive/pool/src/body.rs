@@ -117,7 +117,8 @@ impl<S: Source> Body<S> {
             let deadline = first_by.unwrap_or_else(|| Instant::now() + self.transfer.pool.config.deadline);
             let (front, reached) = oneshot::channel();
             let order = Order { chunk, urgent: first_by.is_some(), front: Front::new(reached), deadline };
-            let fetch = traces::step("chunk", Arc::clone(&self.transfer).fetch(order)).in_current_span();
+            let fetch = traces::step("chunk", Arc::clone(&self.transfer).fetch(order), |_| true);
+            let fetch = fetch.in_current_span();
             let task = AbortOnDropHandle::new(tokio::spawn(fetch));
             self.slots.push_back(Slot { task, number: self.asked, front: Some(front), _buffer: buffer });
             self.asked += 1;

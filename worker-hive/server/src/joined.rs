@@ -109,7 +109,8 @@ impl<S: Source> Joined<S> {
                 Err(fault) => Err(lasting(fault)),
             }
         };
-        self.next = Next::Opening { task: AbortOnDropHandle::new(tokio::spawn(open.in_current_span())), again };
+        let open = traces::within(traces::Span::current(), open).in_current_span();
+        self.next = Next::Opening { task: AbortOnDropHandle::new(tokio::spawn(open)), again };
     }
 
     /// Waits for the next piece, at the boundary.

@@ -63,8 +63,14 @@ pub(crate) async fn serve(State(face): State<Arc<Face>>, request: Request) -> Re
         Ok(response) => ("ok", response),
         Err(refusal) => {
             span.in_scope(|| tracing::debug!(fault = refusal.fault.code(), "refused"));
-            trace.failed(refusal.fault.code());
-            (refusal.fault.code(), refusal.response())
+            let (code, response) = (refusal.fault.code(), refusal.response());
+            // A range outside of a film is no fault of ours.
+            if response.status().is_server_error() {
+                trace.failed(code);
+            } else {
+                trace.text("streamvault.reason", code);
+            }
+            (code, response)
         }
     };
     face.metrics.requests.with_label_values(&[method, outcome]).inc();

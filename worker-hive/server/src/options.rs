@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use traces::Export;
+use traces::{Export, Traces, TracesError};
 
 /// How long transfers under way may go on after SIGTERM.
 const DRAIN: Duration = Duration::from_secs(30);
@@ -84,6 +84,9 @@ pub enum OptionsError {
     /// The store's key can't be had.
     #[error("{0}")]
     StoreKey(#[from] KeyError),
+    /// Traces can't be told.
+    #[error("traces: {0}")]
+    Traces(#[from] TracesError),
     /// Two keys, of which one is the wrong one.
     #[error("store.key_file and {STORE_KEY} both name a key: leave one of them out")]
     TwoStoreKeys,
@@ -143,14 +146,15 @@ fn machine() -> String {
     if name.is_empty() { "hive".to_owned() } else { name }
 }
 
-fn export(settings: &config::Traces) -> Export {
-    Export {
+fn export(settings: &config::Traces) -> Result<Export, TracesError> {
+    let export = Export {
         service: "streamvault-worker-hive",
         version: env!("CARGO_PKG_VERSION"),
         endpoint: settings.endpoint.clone(),
         authorization: settings.authorization.as_ref().map(|secret| SecretString::from(secret.expose())),
         sample: settings.sample,
-    }
+    };
+    Traces::check(&export).map(|()| export)
 }
 
 impl TryFrom<HiveSettings> for HiveOptions {
@@ -168,7 +172,7 @@ impl TryFrom<HiveSettings> for HiveOptions {
             store_key: store_key(&settings.store)?,
             store: settings.store.folder,
             leases: settings.redis.map(shared_leases),
-            traces: settings.traces.as_ref().map(export),
+            traces: settings.traces.as_ref().map(export).transpose()?,
             client: ClientConfig {
                 addresses: Arc::new(addresses),
                 rsa_keys: rsa_keys(telegram.rsa_keys.as_deref())?,

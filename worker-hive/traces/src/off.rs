@@ -19,6 +19,14 @@ impl Traces {
     ///
     /// # Errors
     /// Always.
+    pub fn check(_: &Export) -> Result<(), TracesError> {
+        Err(TracesError::Absent)
+    }
+
+    /// Refuses.
+    ///
+    /// # Errors
+    /// Always.
     pub fn start(_: &Export) -> Result<Self, TracesError> {
         Err(TracesError::Absent)
     }
@@ -94,8 +102,6 @@ impl Span {
 
 /// The future itself.
 pub type Within<F> = F;
-/// The future itself.
-pub type Step<F> = F;
 
 /// The future itself.
 pub fn within<F: Future>(_: Span, future: F) -> Within<F> {
@@ -103,12 +109,19 @@ pub fn within<F: Future>(_: Span, future: F) -> Within<F> {
 }
 
 /// The future itself.
-pub fn step<F: Future>(_: &'static str, future: F) -> Step<F> {
+pub fn step<F, T, E, J>(_: &'static str, future: F, _: J) -> F
+where
+    F: Future<Output = Result<T, E>>,
+    J: Fn(&E) -> bool,
+{
     future
 }
 
 /// The future itself.
-pub fn spanned<F: Future>(_: Span, future: F) -> Step<F> {
+pub fn spanned<F, T, E>(_: Span, future: F) -> F
+where
+    F: Future<Output = Result<T, E>>,
+{
     future
 }
 

@@ -1,25 +1,30 @@
 //! The face over OpenTelemetry's own kit.
 
 use crate::export::{Export, TracesError};
-use crate::sender::Sender;
+use crate::sender::{Checked, PATIENCE, Sender};
 use http::HeaderMap;
 use opentelemetry::propagation::TextMapPropagator;
 use opentelemetry::trace::{SpanBuilder, SpanKind, Status, TraceContextExt, Tracer, TracerProvider};
 use opentelemetry::{Context, KeyValue, StringValue};
 use opentelemetry_http::{HeaderExtractor, HeaderInjector};
-use opentelemetry_otlp::{Protocol, SpanExporter, WithExportConfig, WithHttpConfig};
+use opentelemetry_otlp::{Protocol, RetryPolicy, SpanExporter, WithExportConfig, WithHttpConfig};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
-use opentelemetry_sdk::trace::{Sampler, SdkTracer, SdkTracerProvider};
+use opentelemetry_sdk::trace::{
+    BatchConfigBuilder, BatchSpanProcessor, Sampler, SdkTracer, SdkTracerProvider, SpanLimits,
+};
 use pin_project_lite::pin_project;
-use secrecy::ExposeSecret;
-use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 use std::time::Duration;
+
+/// How often what ended is sent, how much at once, and how much may wait.
+const DELAY: Duration = Duration::from_secs(5);
+const BATCH: usize = 512;
+const QUEUE: usize = 2048;
 
 /// Longest wait at a program's end for the last spans to be taken.
 const LAST: Duration = Duration::from_secs(2);
@@ -48,31 +53,47 @@ impl Traces {
         Self::default()
     }
 
-    /// Tells a collector. What ended is sent every five seconds or 512 spans; of 2,048 that wait, further ones are dropped.
+    /// Whether an export is one that can be tried.
     ///
     /// # Errors
-    /// [`TracesError::Setup`] when the address or the authorization can't be used. Whether a collector is there shows later, in the log.
+    /// [`TracesError::Setup`] when the address or the authorization can't be used.
+    pub fn check(export: &Export) -> Result<(), TracesError> {
+        Checked::new(export).map(drop)
+    }
+
+    /// Tells a collector. What ended is sent every five seconds or 512 spans, once; while 2,048 wait, further ones are dropped.
+    /// `OTEL_RESOURCE_ATTRIBUTES` adds to what it is told of the program.
+    ///
+    /// # Errors
+    /// As [`Self::check`]'s. Whether a collector is there shows later, in the log.
     pub fn start(export: &Export) -> Result<Self, TracesError> {
         let setup = |error: &dyn std::fmt::Display| TracesError::Setup(error.to_string());
-        let mut headers = HashMap::new();
-        if let Some(authorization) = &export.authorization {
-            headers.insert("authorization".to_owned(), authorization.expose_secret().to_owned());
-        }
+        let checked = Checked::new(export)?;
+        // All that the process' environment could say otherwise is said here (OTEL_EXPORTER_OTLP_*, OTEL_BSP_*), but for a compression,
+        // with which this fails.
         let exporter = SpanExporter::builder()
             .with_http()
-            .with_http_client(Sender::new().map_err(|error| setup(&error))?)
+            .with_http_client(Sender::new(checked).map_err(|error| setup(&error))?)
+            .with_retry_policy(RetryPolicy::disabled())
             .with_protocol(Protocol::HttpBinary)
             .with_endpoint(&export.endpoint)
-            .with_headers(headers)
+            .with_timeout(PATIENCE)
             .build()
             .map_err(|error| setup(&error))?;
+        let batches = BatchConfigBuilder::default()
+            .with_scheduled_delay(DELAY)
+            .with_max_export_batch_size(BATCH)
+            .with_max_queue_size(QUEUE)
+            .build();
+        let batches = BatchSpanProcessor::builder(exporter).with_batch_config(batches).build();
         let version = KeyValue::new("service.version", export.version);
         let resource = Resource::builder().with_service_name(export.service).with_attribute(version).build();
         // Who is traced is drawn in `begin`: what gets as far as a span is told.
         let provider = SdkTracerProvider::builder()
             .with_sampler(Sampler::AlwaysOn)
             .with_resource(resource)
-            .with_batch_exporter(exporter)
+            .with_span_limits(SpanLimits::default())
+            .with_span_processor(batches)
             .build();
         let tracer = provider.tracer("streamvault");
         TOLD.store(true, Ordering::Relaxed);
@@ -227,22 +248,30 @@ impl<F: Future> Future for Within<F> {
 pin_project! {
     /// A future that is a span of its own.
     #[must_use = "a future does nothing until it is polled"]
-    pub struct Step<F> {
+    pub struct Step<F, J> {
         #[pin]
         future: F,
         span: Span,
+        is_fault: J,
     }
 }
 
-impl<F: Future<Output = Result<T, E>>, T, E: std::fmt::Display> Future for Step<F> {
+impl<F, J, T, E> Future for Step<F, J>
+where
+    F: Future<Output = Result<T, E>>,
+    J: Fn(&E) -> bool,
+    E: std::fmt::Display,
+{
     type Output = Result<T, E>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut std::task::Context<'_>) -> Poll<Result<T, E>> {
         let this = self.project();
         let polled = this.span.in_scope(|| this.future.poll(cx));
         if let Poll::Ready(done) = &polled {
-            if let Err(error) = done {
-                this.span.failed(error);
+            match done {
+                Err(error) if (this.is_fault)(error) => this.span.failed(error),
+                Err(error) => this.span.text("streamvault.reason", error),
+                Ok(_) => {}
             }
             this.span.end();
         }
@@ -255,14 +284,21 @@ pub fn within<F: Future>(span: Span, future: F) -> Within<F> {
     Within { future, span }
 }
 
-/// The future as a span below the current one. It ends with the future, and has failed if that has.
-pub fn step<F: Future>(name: &'static str, future: F) -> Step<F> {
-    spanned(Span::current().child(name, Kind::Internal), future)
+/// The future as a span below the current one. It ends with the future, and has failed if that came to an error that is a fault.
+pub fn step<F, T, E, J>(name: &'static str, future: F, is_fault: J) -> Step<F, J>
+where
+    F: Future<Output = Result<T, E>>,
+    J: Fn(&E) -> bool,
+{
+    Step { future, span: Span::current().child(name, Kind::Internal), is_fault }
 }
 
 /// The future as this span, which ends with it, and has failed if it has.
-pub fn spanned<F: Future>(span: Span, future: F) -> Step<F> {
-    Step { future, span }
+pub fn spanned<F, T, E>(span: Span, future: F) -> Step<F, fn(&E) -> bool>
+where
+    F: Future<Output = Result<T, E>>,
+{
+    Step { future, span, is_fault: |_| true }
 }
 
 /// The same for a task that nobody waits for: its end is its own, and so is what it comes to.

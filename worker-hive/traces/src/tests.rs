@@ -6,7 +6,7 @@ use crate::{Export, Kind, Span, Traces, detached, step, within};
 use http::HeaderMap;
 use std::convert::Infallible;
 
-/// Nobody listens there, and nobody is waited for.
+/// Nobody listens there: what is told gets lost when the last of it is dropped.
 fn traces(sample: f64) -> Traces {
     let endpoint = "http://127.0.0.1:1/v1/traces".to_owned();
     Traces::start(&Export { service: "test", version: "0", endpoint, authorization: None, sample }).unwrap()
@@ -14,6 +14,30 @@ fn traces(sample: f64) -> Traces {
 
 fn asked(traceparent: &str) -> HeaderMap {
     [(http::HeaderName::from_static("traceparent"), traceparent.parse().unwrap())].into_iter().collect()
+}
+
+#[test]
+fn what_can_not_be_used_is_refused() {
+    let check = |endpoint: &str, authorization: Option<&str>| {
+        let authorization = authorization.map(secrecy::SecretString::from);
+        let export =
+            Export { service: "test", version: "0", endpoint: endpoint.to_owned(), authorization, sample: 1.0 };
+        // Inside of a runtime, as a hive's start is.
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let started = runtime.block_on(async { Traces::start(&export).map(|traces| traces.end()) });
+        (Traces::check(&export).map_err(|error| error.to_string()), started.map_err(|error| error.to_string()))
+    };
+    let good = "http://127.0.0.1:1/v1/traces";
+    assert_eq!(check(good, Some("Bearer x")), (Ok(()), Ok(())));
+    for (endpoint, authorization, said) in [
+        ("http://::1:4318/v1/traces", None, "the endpoint is no http or https address"),
+        ("http://[::1/v1/traces", None, "the endpoint is no http or https address"),
+        ("ftp://host/v1/traces", None, "the endpoint is no http or https address"),
+        ("/v1/traces", None, "the endpoint is no http or https address"),
+        (good, Some("a\nb"), "the authorization can't stand in a header"),
+    ] {
+        assert_eq!(check(endpoint, authorization), (Err(said.to_owned()), Err(said.to_owned())), "{endpoint}");
+    }
 }
 
 #[test]
@@ -48,7 +72,7 @@ async fn what_hangs_below_what() {
     assert_eq!(id(&root).trace_id().to_string(), "0af7651916cd43dd8448eb211c80319c");
     let inside = within(root.clone(), async {
         assert_eq!(id(&Span::current()), id(&root));
-        let below = step("a step", async { Ok::<_, Infallible>(Span::current()) }).await.unwrap();
+        let below = step("a step", async { Ok::<_, Infallible>(Span::current()) }, |_| true).await.unwrap();
         assert!(id(&below) != id(&root) && id(&below).trace_id() == id(&root).trace_id());
         // A task takes its span along to wherever it runs.
         let task = tokio::spawn(detached("a task", async { Span::current() })).await.unwrap();
@@ -62,7 +86,7 @@ async fn what_hangs_below_what() {
     });
     inside.await.end();
     assert!(!Span::current().is_told(), "outside there is none");
-    let nothing = step("a step", async { Ok::<_, Infallible>(Span::current()) }).await.unwrap();
+    let nothing = step("a step", async { Ok::<_, Infallible>(Span::current()) }, |_| true).await.unwrap();
     assert!(!nothing.is_told());
     let mut fields = HeaderMap::new();
     nothing.child("ask", Kind::Client).inject(&mut fields);
