@@ -23,6 +23,7 @@ fn settings<T: Settings + Serialize>(text: &str) -> serde_json::Value {
         ("redis.url", "redis://localhost/"),
         ("peers.token", "not-to-be-printed-either"),
         ("route", "socks5://proxy.example:1080"),
+        ("traces.authorization", "Bearer not-to-be-printed"),
         ("manager.token", "not-to-be-printed, the manager's"),
         ("tenants.key", "not-to-be-printed, and 32 bytes long"),
         ("viewer.key", "not-to-be-printed, and 32 bytes long"),

@@ -113,9 +113,11 @@ impl Public {
         shutdown: &ShutdownWatch,
     ) -> Option<Stream> {
         let patience = self.edge.live.limits().write_timeout;
-        let Begun { stream, trusted } = self.begin(stream, &place).await?;
+        // Boxes, as a connection of HTTP/1 would keep room for a handshake and for HTTP/2 for as long as it lives.
+        let Begun { stream, trusted } = Box::pin(self.begin(stream, &place)).await?;
         if matches!(stream.selected_alpn_proto(), Some(ALPN::H2)) {
-            return self.serve_http2(Lingering::new(stream, connected, place, patience, trusted), shutdown).await;
+            let stream = Lingering::new(stream, connected, place, patience, trusted);
+            return Box::pin(self.serve_http2(stream, shutdown)).await;
         }
         let mut connection = Connection::new(&self.edge, stream, self.manner.https_port, &place.slot, shutdown.clone());
         if self.manner.h2c && connection.is_plain() {
@@ -136,7 +138,8 @@ impl Public {
             if connection.read().starts_with(PREFACE) {
                 let (stream, read) = connection.into_parts();
                 let stream = rewound(stream, &read)?;
-                return self.serve_http2(Lingering::new(stream, connected, place, patience, trusted), shutdown).await;
+                let stream = Lingering::new(stream, connected, place, patience, trusted);
+                return Box::pin(self.serve_http2(stream, shutdown)).await;
             }
         }
         connection.serve().await;

@@ -115,6 +115,8 @@ impl Held {
 
     /// Has it hand over, and gives its number when the next one has the folders.
     async fn hands_over(&self) -> Result<u32, Failure> {
+        // Its number is said a moment after its addresses.
+        eventually("it serves", async || Ok(self.stack.serving().is_some())).await?;
         let pid = self.stack.signal_gateway(Signal::QUIT)?;
         eventually("it lets go of the folders", async || {
             let told = self.stack.admin.api(Method::POST, "/v1/reload", None).await?;

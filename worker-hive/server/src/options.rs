@@ -292,9 +292,17 @@ mod tests {
             ],
         ),
         ("cache", &[("location_ttl", "\"7s\""), ("negative_ttl", "\"7s\"")]),
+        (
+            "traces",
+            &[
+                ("endpoint", "\"http://h/v1\""),
+                ("authorization", "\"x\"\nendpoint = \"http://h/v1\""),
+                ("sample", "0.5\nendpoint = \"http://h/v1\""),
+            ],
+        ),
     ];
-    /// Of use to the command alone, or to signing in.
-    const NOT_HERE: [&str; 4] = ["level", "format", "api_hash", "key_file"];
+    /// Of use to the command alone, to signing in, or to the gateway.
+    const NOT_HERE: [&str; 5] = ["level", "format", "api_hash", "key_file", "follow"];
 
     #[test]
     fn the_stores_key_comes_from_a_file_that_nobody_else_may_read() {
