@@ -239,7 +239,7 @@ mod tests {
     );
 
     /// By section, each key with a value that is not the default.
-    const KEYS: [(&str, &[(&str, &str)]); 9] = [
+    const KEYS: [(&str, &[(&str, &str)]); 10] = [
         ("", &[("listen", "\"127.0.0.1:7\"")]),
         ("admin", &[("address", "\"127.0.0.1:7\"")]),
         ("store", &[("folder", "\"/elsewhere\"")]),
