@@ -13,6 +13,7 @@ use crate::store::Files;
 use crate::version::{Doom, Version};
 use bytes::Bytes;
 use slice::{ByteRange, OriginError};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -174,7 +175,7 @@ impl Reader {
             return Ok(None);
         }
         let version = self.version.clone();
-        let next = version.unless_withdrawn(self.advance(want)).await;
+        let next = version.unless_withdrawn(pin!(self.advance(want))).await;
         if let Err(error) = next {
             self.source = Source::Failed(error);
             self.leave();
@@ -242,7 +243,7 @@ impl Reader {
                 Act::GoDirect => self.go_direct(),
                 Act::Fail(error) => return Err(error),
                 Act::Line => {
-                    act = self.stand_in_line(slice).await?;
+                    act = Box::pin(self.stand_in_line(slice)).await?;
                     continue;
                 }
                 Act::Wait if self.shared.reads_past_disk(&self.version) => self.go_direct(),

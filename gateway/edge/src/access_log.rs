@@ -114,8 +114,10 @@ fn line(entry: &Entry, outcome: Outcome, now: SystemTime, duration: Duration, in
     line.some("remote", entry.remote.as_deref());
     line.some("tenant", entry.tenant.as_deref());
     line.some("viewer", entry.viewer.as_deref());
-    if let Some(media) = entry.media {
-        line.text("media", &media.to_string());
+    match entry.media {
+        Some(MediaId::Message { chat_id, message_id }) => line.pair("media", chat_id, message_id.into()),
+        Some(media) => line.text("media", &media.to_string()),
+        None => {}
     }
     line.some("link_key", entry.link_key.as_deref());
     if let Some(expires) = entry.link_expires {
@@ -201,6 +203,7 @@ impl Default for RequestId {
 mod tests {
     use super::{Entry, RequestId, bounded, line, without_query};
     use crate::outcome::Outcome;
+    use slice::{MediaId, Slug};
     use std::time::{Duration, UNIX_EPOCH};
 
     #[test]
@@ -216,6 +219,17 @@ mod tests {
         assert_eq!(value["time"], "1970-01-01T00:00:00.000Z");
         assert_eq!(value["request_id"], "0000000000000000");
         assert!(value.get("tenant").is_none());
+    }
+
+    #[test]
+    fn media_are_called_as_everywhere_else() {
+        for media in [MediaId::message(-1_001_234, 7), MediaId::Virtual(Slug::parse("film").unwrap())] {
+            let entry = Entry { media: Some(media), ..Entry::default() };
+            let mut text = Vec::new();
+            line(&entry, Outcome::Served, UNIX_EPOCH, Duration::ZERO, &mut text);
+            let value: serde_json::Value = serde_json::from_slice(&text).unwrap();
+            assert_eq!(value["media"], media.to_string());
+        }
     }
 
     #[test]

@@ -26,7 +26,7 @@ pub(crate) async fn clear<'a>(
             let meta = media.meta();
             request.set_found(meta.size, Some(meta.content_type.clone()));
             let tenant = &permitted.identified.authorized.tenant;
-            let mut cookies = decided(ads.ads(request).await)?;
+            let mut cookies = decided(Box::pin(ads.ads(request)).await)?;
             // Who a viewer is, is the frontend's and the gateway's to say.
             cookies.retain(|cookie| !tenant.is_credential(&cookie.name));
             cookies

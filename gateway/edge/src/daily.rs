@@ -67,7 +67,7 @@ impl Daily {
             verdict: verdict(outcome),
             cache: entry.cache.map(cache_use),
             bytes: entry.bytes,
-            dead: dead.zip(entry.media.map(|media| media.to_string())),
+            dead: dead.and_then(|dead| Some((dead, entry.media?.to_string()))),
         });
     }
 

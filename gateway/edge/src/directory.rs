@@ -195,7 +195,7 @@ impl Directory {
         }
         let known = slot.known.load().as_ref().is_some_and(|known| matches!(known.answer, Ok(Some(_))));
         let _stranger = if known { None } else { self.strangers.acquire().await.ok() };
-        let answer = self.ask(host, plugins, tick).await;
+        let answer = Box::pin(self.ask(host, plugins, tick)).await;
         let ttl = if answer.is_ok() { self.ttl } else { FAILURE_TTL };
         slot.known.store(Some(Arc::new(Known { answer: answer.clone(), until: tick.saturating_add(ttl), epoch })));
         answer

@@ -90,8 +90,8 @@ impl Exchange {
             now: clock::unix(),
             tick: clock::tick(),
         };
-        // In a box, which is gone before the answer is sent: what the steps need on their way is several times what a stream needs that
-        // only sends, and there are thousands of those.
+        // In a box, which is gone before the answer is sent: what the steps need on their way is more than what a stream needs that only
+        // sends, and there are thousands of those.
         let decided: Pin<Box<dyn Future<Output = Result<Answered, Refusal>> + Send + '_>> =
             Box::pin(flow::answer(edge, &incoming, &mut self.entry));
         traces::within(self.span.clone(), decided).await

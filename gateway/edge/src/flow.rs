@@ -7,7 +7,7 @@
 use crate::accept::accept;
 use crate::access_log::{Entry, RequestId};
 use crate::authorize::authorize;
-use crate::clear::clear;
+use crate::clear::{Cleared, clear};
 use crate::edge::Edge;
 use crate::entitle::entitle;
 use crate::identify::identify;
@@ -93,15 +93,17 @@ pub(crate) async fn answer(edge: &Edge, incoming: &Incoming<'_>, entry: &mut Ent
     let planned = plan(&cleared, edge, incoming).await?;
     let opened = match step("open", pin!(planned.open())).await {
         // Replaced between its description and its first byte: described again, once.
-        Err(Refusal::Origin(slice::OriginError::Changed)) => {
-            cleared.again(&edge.cache).await?;
-            step("open again", pin!(plan(&cleared, edge, incoming).await?.open())).await
-        }
+        Err(Refusal::Origin(slice::OriginError::Changed)) => Box::pin(opened_again(&mut cleared, edge, incoming)).await,
         opened => opened,
     };
     let mut ready = opened?;
     tell(ready.head.headers_mut(), passed.policy_field(), passed.limit_field());
     Ok(Answered::Media(ready))
+}
+
+async fn opened_again(cleared: &mut Cleared<'_>, edge: &Edge, incoming: &Incoming<'_>) -> Result<Ready, Refusal> {
+    cleared.again(&edge.cache).await?;
+    step("open again", pin!(plan(cleared, edge, incoming).await?.open())).await
 }
 
 #[cfg(test)]

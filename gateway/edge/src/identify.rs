@@ -172,7 +172,7 @@ pub(crate) async fn who(tenant: &Tenant, identities: &Identities, incoming: &Inc
     let (at_hand, lacks_key) = who_at_hand(tenant, identities, incoming);
     let tokens = tenant.tokens.as_ref().filter(|_| lacks_key);
     match tokens {
-        Some(tokens) if tokens.renew(incoming.tick).await => who_at_hand(tenant, identities, incoming).0,
+        Some(tokens) if Box::pin(tokens.renew(incoming.tick)).await => who_at_hand(tenant, identities, incoming).0,
         _ => at_hand,
     }
 }

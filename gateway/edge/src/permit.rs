@@ -74,7 +74,7 @@ async fn allowed(
         return Ok((limits, None));
     }
     let request = facts();
-    let (limits, keep) = decided(policy.policy(&request).await)?;
+    let (limits, keep) = decided(Box::pin(policy.policy(&request)).await)?;
     if let Some(keep) = keep
         && let Some(like) = like.or_else(liken)
     {

@@ -3,8 +3,9 @@
 use crate::clear::Cleared;
 use crate::refusal::Refusal;
 use cache::Media;
-use plugin_host::{Playlist, PlaylistKind};
+use plugin_host::{Chain, Playlist, PlaylistKind, Request};
 use slice::{ByteRange, MediaMeta};
+use std::sync::Arc;
 use tokio::sync::Semaphore;
 
 /// Playlists in memory at once: each is up to a megabyte, read, rewritten, and the result.
@@ -17,8 +18,12 @@ pub(crate) async fn rewritten(cleared: &Cleared<'_>) -> Result<Option<String>, R
     if meta.size > u64::from(ads.longest_playlist()) || !may_be_playlist(meta) {
         return Ok(None);
     }
+    Box::pin(read_and_rewritten(ads, request, &cleared.media)).await
+}
+
+async fn read_and_rewritten(ads: &Chain, request: &Arc<Request>, media: &Media) -> Result<Option<String>, Refusal> {
     let _one_of_few = READING.acquire().await;
-    let Some(text) = whole(&cleared.media).await? else { return Ok(None) };
+    let Some(text) = whole(media).await? else { return Ok(None) };
     let Some(kind) = kind(&text) else { return Ok(None) };
     match ads.playlist(request, kind, &text).await {
         Playlist::Unchanged => Ok(None),

@@ -158,7 +158,7 @@ pub(crate) async fn serve<'a>(
     if let Some(row) = Row::of(tenanted.accepted.uri.path())
         && row.is_on(&tenanted)
     {
-        return routed(row, edge, tenanted, incoming).await.map(Next::Answered);
+        return Box::pin(routed(row, edge, tenanted, incoming)).await.map(Next::Answered);
     }
     match (tenanted.accepted.uri.path(), tenanted.accepted.method) {
         (b"/robots.txt", Method::Get | Method::Head) => {

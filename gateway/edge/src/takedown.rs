@@ -216,7 +216,7 @@ impl Takedowns {
         refuse(&list, &Target::Document(meta.etag.clone()))?;
         judge_parts(&list, meta)?;
         if list.has_size(meta.size) {
-            refuse(&list, &Target::Content(self.content(media).await?))?;
+            refuse(&list, &Target::Content(Box::pin(self.content(media)).await?))?;
         }
         Ok(())
     }

@@ -184,7 +184,7 @@ impl Rates {
             buckets.iter().map(|bucket| table.owed(bucket, weight, now)).collect()
         };
         let owing = Owing { rates: self, buckets, owed: &owed, weight, now, told: false };
-        let verdict = remote.decide(tenant, buckets, &owed).await.ok()?;
+        let verdict = Box::pin(remote.decide(tenant, buckets, &owed)).await.ok()?;
         owing.told();
         let mut table = self.table.lock();
         for (bucket, standing) in buckets.iter().zip(&verdict.standings) {
@@ -226,7 +226,9 @@ impl Rates {
         // Given back if the answer is no, or if nobody waits for it any more.
         let place = StreamPlace { rates: Arc::clone(self), tenant: Arc::clone(tenant), viewer, stream };
         if let Some(question) = question {
-            match remote.open(tenant, &question.held, &hex(&stream), bounds, question.here, LEASE).await {
+            let name = hex(&stream);
+            let opened = remote.open(tenant, &question.held, &name, bounds, question.here, LEASE);
+            match Box::pin(opened).await {
                 Ok(Opened { verdict: 0, elsewhere }) => self.streams.learn(tenant, elsewhere),
                 Ok(Opened { verdict: 1, .. }) => return Err(Full::Viewer),
                 Ok(Opened { elsewhere, .. }) => {
