@@ -10,7 +10,7 @@ demo: ## run simulator, hive and gateway on this machine, and print a link for e
 	@scripts/setup build
 	@scripts/demo
 
-test: ## everything that CI runs
+test: ## all checks and tests, as CI runs them
 	@scripts/setup test
 	@scripts/test
 
@@ -48,6 +48,6 @@ fuzz: ## fuzz the parsers for a bounded time
 	@scripts/setup build
 	@scripts/fuzz
 
-check-arm64: ## compile for 64-bit ARM
+check-arm64: ## compile for 64-bit ARM, as CI does
 	@scripts/setup arm64
 	@scripts/with-cargo check --locked --workspace --all-targets --target aarch64-unknown-linux-gnu
