@@ -175,6 +175,7 @@ impl Reader {
             return Ok(None);
         }
         let version = self.version.clone();
+        // Pinned here: a choice that is given the future itself keeps room for it twice.
         let next = version.unless_withdrawn(pin!(self.advance(want))).await;
         if let Err(error) = next {
             self.source = Source::Failed(error);

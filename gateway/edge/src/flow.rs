@@ -3,6 +3,9 @@
 //! accept → tenant → service → link → takedowns → right → viewer → rates → policy → media and ads → plan → open
 //!
 //! What it returns is ready to be written; everything that can still become a clear status has happened by then.
+//!
+//! Its future has room for the largest of its states, and each request makes one: what a step does rarely, or beside a call that costs far
+//! more, is in a box (`Box::pin`; DECISIONS.md has the figures).
 
 use crate::accept::accept;
 use crate::access_log::{Entry, RequestId};
