@@ -23,8 +23,6 @@ pub(crate) struct Accepted<'a> {
     pub(crate) uri: Uri,
     /// Lower case, without port and final dot.
     pub(crate) host: String,
-    /// Host and port as they were sent.
-    pub(crate) authority: String,
     pub(crate) remote: Option<&'a Remote>,
     /// Over TLS.
     pub(crate) secure: bool,
@@ -44,10 +42,16 @@ pub(crate) fn accept<'a>(incoming: &Incoming<'a>) -> Result<Accepted<'a>, Refusa
         _ => return Err(Refusal::BadMethod),
     };
     let uri = Uri::parse(target).map_err(|_| Refusal::BadTarget)?;
-    let authority = authority(head, &uri)?;
-    let host = host_name(authority).ok_or(Refusal::BadHost)?;
-    let authority = authority.to_owned();
-    Ok(Accepted { head, method, uri, host, authority, remote, secure, sends_stretches })
+    let host = host_name(authority(head, &uri)?).ok_or(Refusal::BadHost)?;
+    Ok(Accepted { head, method, uri, host, remote, secure, sends_stretches })
+}
+
+impl Accepted<'_> {
+    /// Host and port as they were sent.
+    pub(crate) fn authority(&self) -> &str {
+        // There is one: the host is out of it.
+        authority(self.head, &self.uri).unwrap_or_default()
+    }
 }
 
 /// HTTP/2 has `:authority`, which the HTTP layer puts into the URI. An absolute target outranks `Host` (RFC 9112 §3.2.2); where

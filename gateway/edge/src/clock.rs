@@ -13,8 +13,13 @@ pub(crate) fn tick() -> Duration {
 
 /// Seconds since 1970.
 pub(crate) fn unix() -> i64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(now.as_secs()).unwrap_or(i64::MAX)
+    unix_of(SystemTime::now())
+}
+
+/// The same of another time.
+pub(crate) fn unix_of(time: SystemTime) -> i64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }
 
 /// Both of them.

@@ -54,14 +54,14 @@ impl Daily {
     }
 
     /// Counts a request that ended.
-    pub(crate) fn note(&self, entry: &Entry, outcome: Outcome) {
+    pub(crate) fn note(&self, entry: &Entry, outcome: Outcome, now: i64) {
         let dead = match outcome {
             Outcome::MediaNotFound => Some(Dead::NotFound),
             Outcome::MediaGone => Some(Dead::Gone),
             _ => None,
         };
         self.ledger.note(&Ended {
-            now: clock::unix(),
+            now,
             tenant: entry.tenant.as_ref(),
             viewer: entry.viewer.as_deref().or(entry.remote.as_deref()),
             verdict: verdict(outcome),
@@ -215,6 +215,7 @@ fn put(folder: &Path, name: &str, text: &str) -> Result<()> {
 mod tests {
     use super::{Daily, cache_use, verdict};
     use crate::access_log::Entry;
+    use crate::clock;
     use crate::outcome::Outcome;
     use config::gateway::DailyReport;
     use report::{CacheUse, Storage, Verdict};
@@ -247,10 +248,10 @@ mod tests {
             ..DailyReport::default()
         };
         let first = Daily::open(&settings).unwrap();
-        first.note(&Entry { bytes: 5, ..Entry::default() }, Outcome::Served);
+        first.note(&Entry { bytes: 5, ..Entry::default() }, Outcome::Served, clock::unix());
         first.keep();
         let second = Daily::open(&settings).unwrap();
-        second.note(&Entry { bytes: 7, ..Entry::default() }, Outcome::Served);
+        second.note(&Entry { bytes: 7, ..Entry::default() }, Outcome::Served, clock::unix());
         let report = second.today(Storage::default());
         assert_eq!((report.sums.served, report.sums.bytes), (2, 12));
         second.tell(&report).await;
@@ -262,9 +263,9 @@ mod tests {
         // What a process counts that was replaced is not written over what the next one has.
         second.hand_over();
         let third = Daily::open(&settings).unwrap();
-        third.note(&Entry { bytes: 1, ..Entry::default() }, Outcome::Served);
+        third.note(&Entry { bytes: 1, ..Entry::default() }, Outcome::Served, clock::unix());
         third.keep();
-        second.note(&Entry { bytes: 100, ..Entry::default() }, Outcome::Served);
+        second.note(&Entry { bytes: 100, ..Entry::default() }, Outcome::Served, clock::unix());
         second.keep();
         assert_eq!(Daily::open(&settings).unwrap().today(Storage::default()).sums.bytes, 13);
         // A file that somebody spoilt is no reason not to start.

@@ -1,9 +1,9 @@
 //! What an answer is written to: a connection of HTTP/1, or a stream of HTTP/2.
 
+use crate::fields::AnswerHead;
 use crate::serve::Cut;
 use bytes::Bytes;
 use cache::Stretch;
-use http::response::Parts;
 
 /// How many bytes of a stretch went out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub(crate) enum Went {
 /// must break off: a part must not pass for the whole.
 pub(crate) trait Downstream: Send {
     /// The head. It may wait for the first bytes of the body, or for the end.
-    fn head(&mut self, head: Parts) -> impl Future<Output = Result<(), Cut>> + Send;
+    fn head(&mut self, head: AnswerHead) -> impl Future<Output = Result<(), Cut>> + Send;
 
     /// Bytes of the body; all of them have been taken when this returns.
     fn bytes(&mut self, bytes: Bytes) -> impl Future<Output = Result<(), Cut>> + Send;

@@ -17,7 +17,7 @@ use http::HeaderMap;
 use http::header::{HeaderName, RANGE, REFERER, USER_AGENT};
 use http::request::Parts;
 use prometheus::IntGauge;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::time::{Instant, SystemTime};
 use traces::{Kind, Span, spanned};
 
@@ -90,11 +90,7 @@ impl Exchange {
             now: clock::unix(),
             tick: clock::tick(),
         };
-        // In a box, which is gone before the answer is sent: what the steps need on their way is more than what a stream needs that only
-        // sends, and there are thousands of those.
-        let decided: Pin<Box<dyn Future<Output = Result<Answered, Refusal>> + Send + '_>> =
-            Box::pin(flow::answer(edge, &incoming, &mut self.entry));
-        traces::within(self.span.clone(), decided).await
+        traces::within(self.span.clone(), flow::answer(edge, &incoming, &mut self.entry)).await
     }
 
     /// Sends what was decided. After an error the connection or stream must break off.
@@ -163,7 +159,7 @@ impl Exchange {
         edge.metrics.finished(*outcome, entry.cache, entry.bytes, entry.first_byte, duration);
         let now = SystemTime::now();
         edge.access_log.write(entry, *outcome, now, duration);
-        edge.daily.note(entry, *outcome);
+        edge.daily.note(entry, *outcome, clock::unix_of(now));
         edge.tell_observers(entry, *outcome, now, duration);
         traced::finish(span, entry, *outcome);
     }

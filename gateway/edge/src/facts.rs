@@ -30,7 +30,7 @@ pub(crate) fn request(identified: &Identified<'_>, visible: [Option<&Visible>; 2
     };
     request.host = accepted.host.clone();
     request.path = lossy(accepted.uri.path());
-    request.origin = origin(incoming, &accepted.authority);
+    request.origin = origin(incoming, accepted.authority());
     request.target = target(incoming, &accepted.uri);
     request.token_parameters = authorized.tenant.link_parameters.clone();
     request.remote_address = accepted.remote.map(|remote| remote.text.to_string());
@@ -82,7 +82,7 @@ pub(crate) fn liken(identified: &Identified<'_>, visible: &Visible, incoming: &I
     parts.bytes(authorized.tenant.id.as_bytes());
     parts.number(u64::from(incoming.secure) << 1 | u64::from(accepted.method == Method::Head));
     parts.bytes(accepted.host.as_bytes());
-    parts.bytes(accepted.authority.as_bytes());
+    parts.bytes(accepted.authority().as_bytes());
     // The path, the query, and with them the link's token.
     parts.bytes(incoming.target);
     // Not the path's alone: what a virtual file begins with can change.

@@ -100,7 +100,7 @@ pub(crate) async fn answer(edge: &Edge, incoming: &Incoming<'_>, entry: &mut Ent
         opened => opened,
     };
     let mut ready = opened?;
-    tell(ready.head.headers_mut(), passed.policy_field(), passed.limit_field());
+    tell(&mut ready.head.fields, passed.policy_field(), passed.limit_field());
     Ok(Answered::Media(ready))
 }
 

@@ -31,6 +31,7 @@ mod edge;
 mod entitle;
 mod exchange;
 mod facts;
+mod fields;
 mod flow;
 mod frames;
 mod http1;

@@ -4,6 +4,7 @@ use crate::accept::Method;
 use crate::answer;
 use crate::clear::Cleared;
 use crate::edge::Edge;
+use crate::fields::AnswerHead;
 use crate::flow::Incoming;
 use crate::playlist;
 use crate::refusal::Refusal;
@@ -11,7 +12,6 @@ use crate::takedown::Standing;
 use bytes::Bytes;
 use cache::{CacheStatus, Media, Piece, ReadError, Reader};
 use config::gateway::WhenSpent;
-use http::Response;
 use limits::{Bounds, Full, Permit, StreamId};
 use rates::{Account, Rates, StreamPlace};
 use slice::{Answer, Boundary, ByteRange, Multipart, restrict};
@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 /// An answer decided upon, of one version of the media.
 pub(crate) struct Planned {
-    head: Response<()>,
+    head: AnswerHead,
     body: Body,
     pace: Pace,
     standing: Arc<Standing>,
@@ -28,7 +28,7 @@ pub(crate) struct Planned {
 
 /// An answer that can be written: its first bytes have come, if it has any.
 pub(crate) struct Ready {
-    pub(crate) head: Response<()>,
+    pub(crate) head: AnswerHead,
     pub(crate) body: Body,
     pub(crate) pace: Pace,
     /// To be checked before each piece, and waited for beside all that is waited for.
@@ -114,7 +114,7 @@ pub(crate) async fn plan(cleared: &Cleared<'_>, edge: &Edge, incoming: &Incoming
         _ => None,
     };
     let mut head = answer::head(&answer, meta, labels, multipart.as_ref())?;
-    answer::set_cookies(head.headers_mut(), &cleared.cookies, accepted.secure)?;
+    answer::set_cookies(&mut head.fields, &cleared.cookies, accepted.secure)?;
     let has_body =
         accepted.method == Method::Get && matches!(answer, Answer::Full | Answer::Partial(_) | Answer::Multipart(_));
     // A place is taken before the first byte is asked for: who may not stream costs the hive nothing.

@@ -4,6 +4,7 @@ use crate::connections::{Busy, Event, NotNow};
 use crate::downstream::{Downstream, Went};
 use crate::edge::Edge;
 use crate::exchange::{Asked, Exchange};
+use crate::fields::AnswerHead;
 use crate::lingering::slot_of;
 use crate::refusal::Refusal;
 use crate::remote::Remote;
@@ -12,7 +13,6 @@ use crate::service::{self, Body, LONGEST_BODY};
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use cache::Stretch;
-use http::response::Parts;
 use pingora::http::ResponseHeader;
 use pingora::modules::http::HttpModules;
 use pingora::prelude::{Error, ErrorType, HttpPeer, Result};
@@ -155,8 +155,10 @@ async fn body(edge: &Edge, downstream: &mut ServerSession) -> Result<Option<Body
 }
 
 impl Downstream for ServerSession {
-    async fn head(&mut self, head: Parts) -> Result<(), Cut> {
-        self.write_response_header(Box::new(ResponseHeader::from(head))).await.map_err(cut)
+    async fn head(&mut self, head: AnswerHead) -> Result<(), Cut> {
+        self.write_response_header(Box::new(ResponseHeader::from(head.into_response().into_parts().0)))
+            .await
+            .map_err(cut)
     }
 
     async fn bytes(&mut self, bytes: Bytes) -> Result<(), Cut> {

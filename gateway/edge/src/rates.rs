@@ -3,6 +3,7 @@
 //! Whoever answers a service route asks [`RateBook::check`] once it knows who asks, and tells the client by [`tell`]. Media is asked about by
 //! the flow, after the viewer is known.
 
+use crate::fields::Fields;
 use crate::identify::{Identified, NamedBy};
 use crate::redis_server::server;
 use crate::refusal::Refusal;
@@ -11,7 +12,6 @@ use crate::tenant::Tenant;
 use arc_swap::ArcSwap;
 use config::GatewaySettings;
 use config::gateway::{RateLimit, Redis};
-use http::HeaderMap;
 use http::header::{HeaderName, HeaderValue};
 use rates::{FleetConfig, Passed, Rate, RateStats, Rates, Route, RouteRates, Who};
 use redis_link::AddressError;
@@ -158,7 +158,7 @@ fn fleet(redis: &Redis, settings: &GatewaySettings) -> Result<FleetConfig, Addre
 }
 
 /// Tells the client what it may still do.
-pub(crate) fn tell(headers: &mut HeaderMap, policy: Option<String>, limit: Option<String>) {
+pub(crate) fn tell(headers: &mut Fields, policy: Option<String>, limit: Option<String>) {
     for (name, value) in [(RATELIMIT_POLICY, policy), (RATELIMIT, limit)] {
         // Made of our own words and numbers.
         if let Some(value) = value.and_then(|value| HeaderValue::try_from(value).ok()) {

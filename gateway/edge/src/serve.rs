@@ -5,6 +5,7 @@ use crate::answer::set_cookies;
 use crate::clock;
 use crate::crowd::Crowd;
 use crate::downstream::{Downstream, Went};
+use crate::fields::{AnswerHead, Fields};
 use crate::plan::{Pace, Ready};
 use crate::rates::tell;
 use crate::refusal::Refusal;
@@ -13,11 +14,11 @@ use crate::small::Small;
 use crate::takedown::Standing;
 use bytes::Bytes;
 use cache::{Piece, ReadError};
+use http::HeaderMap;
 use http::header::{
     ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, RETRY_AFTER,
     STRICT_TRANSPORT_SECURITY, VARY, WWW_AUTHENTICATE,
 };
-use http::{HeaderMap, Response};
 use std::time::Instant;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -170,19 +171,14 @@ impl Pace {
 /// Writes an answer of the gateway's own.
 pub(crate) async fn small(downstream: &mut impl Downstream, small: Small, entry: &mut Entry) -> Result<(), Cut> {
     let Small { mut head, body } = small;
-    if !head.status().is_informational() && head.status() != http::StatusCode::NO_CONTENT {
-        head.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+    if !head.status.is_informational() && head.status != http::StatusCode::NO_CONTENT {
+        head.fields.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
     }
     whole(downstream, head, body, entry).await
 }
 
 /// Writes a head, the body unless only the head was asked for, and the end.
-async fn whole(
-    downstream: &mut impl Downstream,
-    head: Response<()>,
-    body: Bytes,
-    entry: &mut Entry,
-) -> Result<(), Cut> {
+async fn whole(downstream: &mut impl Downstream, head: AnswerHead, body: Bytes, entry: &mut Entry) -> Result<(), Cut> {
     let with_body = entry.method != http::Method::HEAD;
     write_head(downstream, head, entry).await?;
     if with_body && !body.is_empty() {
@@ -203,9 +199,8 @@ pub(crate) async fn refuse(
         Refusal::Shared { origin, refusal } => (Some(origin), &**refusal),
         refusal => (None, refusal),
     };
-    let mut response = Response::new(());
-    *response.status_mut() = refusal.status();
-    let headers = response.headers_mut();
+    let mut head = AnswerHead::new(refusal.status());
+    let headers = &mut head.fields;
     let text = match refusal {
         Refusal::Suspended { page, .. } if asked.html => {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
@@ -217,7 +212,7 @@ pub(crate) async fn refuse(
         }
     };
     match refusal {
-        Refusal::Suspended { .. } => drop(headers.insert(VARY, HeaderValue::from_static("Accept"))),
+        Refusal::Suspended { .. } => headers.insert(VARY, HeaderValue::from_static("Accept")),
         Refusal::Redirected { url, cookies, .. } => {
             // Both were checked when the plugin gave them.
             if let Ok(url) = HeaderValue::try_from(url.as_str()) {
@@ -242,7 +237,7 @@ pub(crate) async fn refuse(
     if let Some(origin) = origin {
         service::allow(headers, origin.clone());
     }
-    whole(downstream, response, Bytes::from(text), entry).await
+    whole(downstream, head, Bytes::from(text), entry).await
 }
 
 /// What a refusal needs to know of its request.
@@ -259,19 +254,19 @@ pub(crate) fn wants_html(headers: &HeaderMap) -> bool {
     headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).is_some_and(|accept| accept.contains("text/html"))
 }
 
-fn retry_after(headers: &mut HeaderMap, refusal: &Refusal) {
+fn retry_after(headers: &mut Fields, refusal: &Refusal) {
     if let Some(wait) = refusal.retry_after() {
         headers.insert(RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
     }
 }
 
-async fn write_head(downstream: &mut impl Downstream, mut head: Response<()>, entry: &mut Entry) -> Result<(), Cut> {
-    entry.status = head.status().as_u16();
+async fn write_head(downstream: &mut impl Downstream, mut head: AnswerHead, entry: &mut Entry) -> Result<(), Cut> {
+    entry.status = head.status.as_u16();
     if let Ok(id) = HeaderValue::from_bytes(entry.request_id.as_bytes()) {
-        head.headers_mut().insert(X_REQUEST_ID, id);
+        head.fields.append(X_REQUEST_ID, id);
     }
     if let Some(hsts) = &entry.hsts {
-        head.headers_mut().insert(STRICT_TRANSPORT_SECURITY, hsts.clone());
+        head.fields.append(STRICT_TRANSPORT_SECURITY, hsts.clone());
     }
-    downstream.head(head.into_parts().0).await
+    downstream.head(head).await
 }

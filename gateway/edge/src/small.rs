@@ -1,25 +1,25 @@
 //! Small answers of the gateway's own: a status, some headers, a text.
 
+use crate::fields::AnswerHead;
 use crate::rates::tell;
 use bytes::Bytes;
+use http::StatusCode;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, X_CONTENT_TYPE_OPTIONS};
-use http::{Response, StatusCode};
 use serde::Serialize;
 
 /// An answer that is whole before its head goes out. Nobody stores it, unless it says otherwise.
 #[derive(Debug)]
 pub(crate) struct Small {
-    pub(crate) head: Response<()>,
+    pub(crate) head: AnswerHead,
     pub(crate) body: Bytes,
 }
 
 impl Small {
     /// An answer without a body.
     pub(crate) fn empty(status: StatusCode) -> Self {
-        let mut head = Response::new(());
-        *head.status_mut() = status;
-        head.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        head.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        let mut head = AnswerHead::new(status);
+        head.fields.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        head.fields.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         Self { head, body: Bytes::new() }
     }
 
@@ -42,14 +42,14 @@ impl Small {
     /// The same with a header more, or another value of it.
     #[must_use]
     pub(crate) fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
-        self.head.headers_mut().insert(name, value);
+        self.head.fields.insert(name, value);
         self
     }
 
     /// The same, with what its client may still ask for.
     #[must_use]
     pub(crate) fn told(mut self, passed: &rates::Passed) -> Self {
-        tell(self.head.headers_mut(), passed.policy_field(), passed.limit_field());
+        tell(&mut self.head.fields, passed.policy_field(), passed.limit_field());
         self
     }
 }

@@ -3,7 +3,7 @@
 use crate::identify::Tokens;
 use crate::tenant::{Tenant, TenantError};
 use config::gateway::{self, Domain};
-use std::collections::HashMap;
+use foldhash::{HashMap, HashMapExt};
 use std::sync::Arc;
 
 /// Every tenant of the settings. Immutable: a change of settings makes a new one.

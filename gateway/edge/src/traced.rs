@@ -25,12 +25,12 @@ impl Traced {
 
     /// The span of a viewer's request.
     pub(crate) fn viewer(&self, headers: &HeaderMap) -> Span {
-        self.traces.begin("viewer", self.follow.then_some(headers), rand::random())
+        self.traces.begin("viewer", self.follow.then_some(headers), rand::random)
     }
 
     /// The span of another gateway's, which has proved that it may ask.
     pub(crate) fn gateway(&self, headers: &HeaderMap, media: MediaId) -> Span {
-        let span = self.traces.begin("gateway", Some(headers), rand::random());
+        let span = self.traces.begin("gateway", Some(headers), rand::random);
         span.text("streamvault.media", media);
         span
     }

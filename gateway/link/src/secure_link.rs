@@ -182,8 +182,9 @@ impl Verifier {
         let expires = parse_expires(expires_text).ok_or(InvalidLink::BadExpiry)?;
         let id = self.id_param.as_ref().and_then(|param| arg(query, param.as_bytes())).map(link_id);
         let id = id.map(|id| id.ok_or(InvalidLink::BadId)).transpose()?;
-        let host = request.uri.authority().or(request.host).map(host_name);
-        let unknown_host = active.expression.uses_host() && host.is_none();
+        let uses_host = active.expression.uses_host();
+        let host = request.uri.authority().or(request.host).filter(|_| uses_host).map(host_name);
+        let unknown_host = uses_host && host.is_none();
         if unknown_host || (active.expression.uses_remote_addr() && request.remote_addr.is_none()) {
             return Err(InvalidLink::Unbound);
         }

@@ -82,10 +82,13 @@ fn slug(segment: &[u8]) -> Option<&str> {
     str::from_utf8(segment).ok().filter(|_| fits)
 }
 
-fn canonical(digits: &[u8]) -> Option<i64> {
-    let number: i64 = str::from_utf8(digits).ok()?.parse().ok()?;
-    // Printing it back is the shortest way to refuse `+5`, `-0` and `007`.
-    (number.to_string().as_bytes() == digits).then_some(number)
+/// A number in its one spelling: not `+5`, `-0` or `007`.
+fn canonical(text: &[u8]) -> Option<i64> {
+    let digits = text.strip_prefix(b"-").unwrap_or(text);
+    match (digits, text) {
+        (b"0", b"0") | ([b'1'..=b'9', ..], _) => str::from_utf8(text).ok()?.parse().ok(),
+        _ => None,
+    }
 }
 
 #[cfg(test)]

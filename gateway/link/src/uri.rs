@@ -57,7 +57,7 @@ impl Uri {
             Some(at) => (&rest[..at], &rest[at + 1..]),
             None => (rest, &[][..]),
         };
-        let path = normalize(&decode(raw_path)?)?;
+        let path = if is_normal(raw_path) { raw_path.to_vec() } else { normalize(&decode(raw_path)?)? };
         Ok(Self { path, query: query.to_vec(), authority, token: None })
     }
 
@@ -173,6 +173,17 @@ fn is_authority(authority: &str) -> bool {
     port && !name.contains("..")
 }
 
+/// A path with nothing in it to decode, merge or resolve: what nearly all links have.
+fn is_normal(raw: &[u8]) -> bool {
+    let mut before = 0;
+    let plain = raw.iter().all(|byte| {
+        let odd = *byte == b'%' || (before == b'/' && matches!(byte, b'/' | b'.'));
+        before = *byte;
+        !odd
+    });
+    plain && raw.first() == Some(&b'/')
+}
+
 fn decode(raw: &[u8]) -> Result<Vec<u8>, UriError> {
     let mut out = Vec::with_capacity(raw.len());
     let mut bytes = raw.iter();
@@ -218,7 +229,7 @@ fn normalize(decoded: &[u8]) -> Result<Vec<u8>, UriError> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Uri, UriError, host_name};
+    use super::{Uri, UriError, decode, host_name, is_normal, normalize};
 
     #[test]
     fn paths_have_one_form() {
@@ -251,6 +262,31 @@ mod tests {
             let uri = Uri::parse(target.as_bytes()).unwrap();
             assert_eq!(uri.path(), path.as_bytes(), "{target}");
             assert_eq!(Uri::parse(uri.to_encoded_path().as_bytes()).unwrap().path(), path.as_bytes(), "{target}");
+        }
+    }
+
+    #[test]
+    fn what_is_normal_stays_as_it_is() {
+        let mut paths = vec![Vec::new()];
+        let mut normal = 0;
+        for _ in 0..7 {
+            paths = paths
+                .iter()
+                .flat_map(|path| b"/.a%2e".iter().map(move |b| [path.as_slice(), &[*b]].concat()))
+                .collect();
+            for path in paths.iter().filter(|path| is_normal(path)) {
+                normal += 1;
+                assert_eq!(
+                    decode(path).and_then(|path| normalize(&path)).as_ref(),
+                    Ok(path),
+                    "{}",
+                    path.escape_ascii()
+                );
+            }
+        }
+        assert!(normal > 1000, "{normal}");
+        for path in ["/", "/a/b.c/"] {
+            assert!(is_normal(path.as_bytes()), "{path}");
         }
     }
 

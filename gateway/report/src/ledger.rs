@@ -5,9 +5,9 @@ use crate::heavy::Heavy;
 use crate::report::{DeadLink, Report, Storage, TenantReport};
 use crate::sums::{CacheUse, Dead, Sums, Verdict};
 use cardinality_estimator::CardinalityEstimator;
+use foldhash::{HashMap, HashMapExt};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Tenants that have a name in reports and metrics.
@@ -135,10 +135,10 @@ impl Ledger {
         let State { totals, today: Some(today), .. } = &mut *state else { return };
         let name = tenant_name(totals, ended.tenant);
         totals.entry(name.clone()).or_default().note(ended.verdict, ended.cache, ended.bytes);
-        if !today.tenants.contains_key(&*name) {
-            today.tenants.insert(name.to_string(), TenantCount::default());
-        }
-        let Some(count) = today.tenants.get_mut(&*name) else { return };
+        let count = match today.tenants.get_mut(&*name) {
+            Some(count) => count,
+            None => today.tenants.entry(name.to_string()).or_default(),
+        };
         count.sums.note(ended.verdict, ended.cache, ended.bytes);
         // Who gets nothing is no viewer; else scanners would be most of them.
         if let (Some(viewer), Verdict::Served) = (ended.viewer, ended.verdict) {

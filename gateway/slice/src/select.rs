@@ -26,6 +26,10 @@ pub fn select(range: Option<&[u8]>, size: u64, max_ranges: usize) -> Selection {
     let Some(specs) = range.and_then(|value| parse(value, max_ranges)) else {
         return Selection::Whole;
     };
+    // What players ask for: there is nothing to join.
+    if let [spec] = specs[..] {
+        return resolve(spec, size).map_or(Selection::Unsatisfiable, Selection::Single);
+    }
     let mut ranges = coalesce(specs.iter().filter_map(|spec| resolve(*spec, size)).collect());
     match ranges.len() {
         0 => Selection::Unsatisfiable,

@@ -54,7 +54,7 @@ pub(crate) async fn serve(State(face): State<Arc<Face>>, request: Request) -> Re
     let span = tracing::info_span!("request", id, media = tracing::field::Empty);
     // Who has the token may say what is traced.
     let asker = is_authorized(&request.headers, face.token.expose()).then_some(&request.headers);
-    let trace = face.traces.begin("hive", asker, rand::random());
+    let trace = face.traces.begin("hive", asker, rand::random);
     trace.text("http.request.method", method);
     trace.text("streamvault.request_id", &id);
     let answered = face.answer(&request, started).instrument(span.clone());

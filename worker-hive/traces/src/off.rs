@@ -33,7 +33,7 @@ impl Traces {
 
     /// No span.
     #[must_use]
-    pub fn begin(&self, _: &'static str, _: Option<&HeaderMap>, _: f64) -> Span {
+    pub fn begin(&self, _: &'static str, _: Option<&HeaderMap>, _: impl FnOnce() -> f64) -> Span {
         Span
     }
 

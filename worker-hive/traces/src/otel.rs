@@ -103,13 +103,13 @@ impl Traces {
     /// The span of a request that came in. If its headers are to be followed and say whether whoever asked is traced, so is this; else `draw`,
     /// a random number from 0 to 1, decides.
     #[must_use]
-    pub fn begin(&self, name: &'static str, headers: Option<&HeaderMap>, draw: f64) -> Span {
+    pub fn begin(&self, name: &'static str, headers: Option<&HeaderMap>, draw: impl FnOnce() -> f64) -> Span {
         let Some(telling) = &self.0 else { return Span::none() };
         let asked = headers.map(|headers| TraceContextPropagator::new().extract(&HeaderExtractor(headers)));
         let asked = asked.filter(|asked| asked.span().span_context().is_valid());
         let drawn = match &asked {
             Some(asked) => asked.span().span_context().is_sampled(),
-            None => draw < telling.sample,
+            None => draw() < telling.sample,
         };
         if !drawn {
             return Span::none();

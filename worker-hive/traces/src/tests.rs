@@ -58,16 +58,16 @@ fn who_is_traced() {
         (none, Some("00-00000000000000000000000000000000-b7ad6b7169203331-01"), 0.0, false),
     ] {
         let headers = headers.map(asked);
-        let span = traces(sample).begin("viewer", headers.as_ref(), draw);
+        let span = traces(sample).begin("viewer", headers.as_ref(), || draw);
         assert_eq!(span.is_told(), told, "{sample} {headers:?} {draw}");
     }
-    assert!(!Traces::off().begin("viewer", Some(&asked(recorded)), 0.0).is_told());
+    assert!(!Traces::off().begin("viewer", Some(&asked(recorded)), || 0.0).is_told());
 }
 
 #[tokio::test]
 async fn what_hangs_below_what() {
     let headers = asked("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
-    let root = traces(0.0).begin("viewer", Some(&headers), 0.0);
+    let root = traces(0.0).begin("viewer", Some(&headers), || 0.0);
     let id = |span: &Span| span.context().unwrap();
     assert_eq!(id(&root).trace_id().to_string(), "0af7651916cd43dd8448eb211c80319c");
     let inside = within(root.clone(), async {

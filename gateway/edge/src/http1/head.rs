@@ -3,10 +3,12 @@
 //! Stricter than RFC 9112 asks where leniency is how requests are smuggled: no folded lines, no blanks before a colon, one length.
 //! `httparse` sees to the first two.
 
+use crate::fields::AnswerHead;
 use bytes::{Buf, Bytes, BytesMut};
 use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderName, HeaderValue, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::{HeaderMap, Method, Version};
+use std::mem::MaybeUninit;
 
 /// Most header fields of a request.
 const MOST_FIELDS: usize = 128;
@@ -67,9 +69,10 @@ pub(crate) fn take(buffer: &mut BytesMut) -> Result<Option<Head>, BadHead> {
     // RFC 9112 §2.2: blank lines before a request are passed over.
     let blank = buffer.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
     buffer.advance(blank);
-    let mut fields = [httparse::EMPTY_HEADER; MOST_FIELDS];
-    let mut request = httparse::Request::new(&mut fields);
-    let length = match request.parse(buffer) {
+    // Not written before it is used: that would be 4 KiB for each request.
+    let mut fields = [const { MaybeUninit::uninit() }; MOST_FIELDS];
+    let mut request = httparse::Request::new(&mut []);
+    let length = match request.parse_with_uninit_headers(buffer, &mut fields) {
         Ok(httparse::Status::Complete(length)) if length <= LONGEST_HEAD => length,
         Ok(httparse::Status::Partial) if buffer.len() < LONGEST_HEAD => return Ok(None),
         Ok(_) | Err(httparse::Error::TooManyHeaders) => return Err(BadHead::TooLarge),
@@ -142,13 +145,13 @@ fn keeps_alive(parts: &Parts) -> bool {
 }
 
 /// An answer's head as it goes over the wire. `closes` tells the client that no other answer follows it.
-pub(crate) fn write(head: &http::response::Parts, asked: Version, closes: bool, into: &mut Vec<u8>) {
+pub(crate) fn write(head: &AnswerHead, asked: Version, closes: bool, into: &mut Vec<u8>) {
     into.extend_from_slice(b"HTTP/1.1 ");
     into.extend_from_slice(head.status.as_str().as_bytes());
     into.push(b' ');
     into.extend_from_slice(head.status.canonical_reason().unwrap_or_default().as_bytes());
     into.extend_from_slice(b"\r\n");
-    for (name, value) in &head.headers {
+    for (name, value) in head.fields.iter() {
         into.extend_from_slice(name.as_str().as_bytes());
         into.extend_from_slice(b": ");
         into.extend_from_slice(value.as_bytes());
@@ -165,8 +168,10 @@ pub(crate) fn write(head: &http::response::Parts, asked: Version, closes: bool, 
 #[cfg(test)]
 mod tests {
     use super::{BadHead, Head, LONGEST_HEAD, Length, take, write};
+    use crate::fields::AnswerHead;
     use bytes::BytesMut;
-    use http::{HeaderValue, Response, Version};
+    use http::header::ETAG;
+    use http::{HeaderValue, Version};
 
     fn head(text: &str) -> Result<Option<Head>, BadHead> {
         take(&mut BytesMut::from(text))
@@ -262,17 +267,15 @@ mod tests {
 
     #[test]
     fn an_answer_says_whether_it_is_the_last() {
-        let mut response = Response::new(());
-        *response.status_mut() = http::StatusCode::PARTIAL_CONTENT;
-        response.headers_mut().insert("etag", HeaderValue::from_static("\"v\""));
-        let (parts, ()) = response.into_parts();
+        let mut answer = AnswerHead::new(http::StatusCode::PARTIAL_CONTENT);
+        answer.fields.insert(ETAG, HeaderValue::from_static("\"v\""));
         for (version, closes, last) in [
             (Version::HTTP_11, false, ""),
             (Version::HTTP_11, true, "connection: close\r\n"),
             (Version::HTTP_10, false, "connection: keep-alive\r\n"),
         ] {
             let mut text = Vec::new();
-            write(&parts, version, closes, &mut text);
+            write(&answer, version, closes, &mut text);
             let expected = format!("HTTP/1.1 206 Partial Content\r\netag: \"v\"\r\n{last}\r\n");
             assert_eq!(String::from_utf8(text).unwrap(), expected);
         }

@@ -2,12 +2,12 @@
 
 use super::head;
 use crate::downstream::{Downstream, Went};
+use crate::fields::AnswerHead;
 use crate::live::Limits;
 use crate::serve::Cut;
 use bytes::Bytes;
 use cache::Stretch;
 use http::Version;
-use http::response::Parts;
 use pingora::protocols::Stream;
 use pingora::protocols::l4::stream::Stream as SocketStream;
 use std::io::{self, IoSlice};
@@ -151,7 +151,7 @@ impl Output {
 }
 
 impl Downstream for Output {
-    async fn head(&mut self, head: Parts) -> Result<(), Cut> {
+    async fn head(&mut self, head: AnswerHead) -> Result<(), Cut> {
         self.head.clear();
         head::write(&head, self.version, self.closes, &mut self.head);
         Ok(())

@@ -199,8 +199,8 @@ mod tests {
 
     /// The refresh token that it sets.
     fn refresh(small: &Small) -> Option<RefreshToken> {
-        small.head.headers().get_all(SET_COOKIE).iter().find_map(|cookie| {
-            let value = cookie.to_str().ok()?.strip_prefix("session_refresh=")?.split(';').next()?;
+        small.head.fields.of(SET_COOKIE.as_str()).find_map(|cookie| {
+            let value = cookie.strip_prefix("session_refresh=")?.split(';').next()?;
             RefreshToken::parse(value)
         })
     }

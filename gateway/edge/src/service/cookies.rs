@@ -55,6 +55,6 @@ fn add(mut small: Small, own: &OwnTokens, secure: bool, cookie: &Cookie<'_>) -> 
     let age = age.as_secs();
     let text = format!("{name}={value}; Max-Age={age}; Path={path}; HttpOnly; SameSite={site}{secure}{domain}");
     let value = HeaderValue::try_from(text).map_err(|_| Refusal::Internal("a cookie can't be written"))?;
-    small.head.headers_mut().append(SET_COOKIE, value);
+    small.head.fields.append(SET_COOKIE, value);
     Ok(small)
 }

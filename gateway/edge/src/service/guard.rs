@@ -7,11 +7,12 @@
 use super::{Denial, Route, Row};
 use crate::accept::{Accepted, Method};
 use crate::directory::Tenanted;
+use crate::fields::Fields;
 use crate::small::Small;
 use http::StatusCode;
 use http::header::{
     ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
-    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_MAX_AGE, HeaderMap, HeaderValue, ORIGIN, VARY,
+    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_MAX_AGE, HeaderValue, ORIGIN, VARY,
 };
 
 const SEC_FETCH_SITE: &str = "sec-fetch-site";
@@ -57,7 +58,7 @@ fn origin<'a>(accepted: &Accepted<'a>) -> Asker<'a> {
 /// By host and port: whether this hop had TLS says nothing where a proxy in front ends it.
 fn is_own(origin: &HeaderValue, accepted: &Accepted<'_>) -> bool {
     let host = origin.to_str().ok().and_then(|origin| Some(origin.split_once("://")?.1));
-    host.is_some_and(|host| host.eq_ignore_ascii_case(&accepted.authority))
+    host.is_some_and(|host| host.eq_ignore_ascii_case(accepted.authority()))
 }
 
 fn is_named(origin: &HeaderValue, origins: &[String]) -> bool {
@@ -74,12 +75,12 @@ pub(super) fn preflight(origin: &HeaderValue) -> Small {
 
 /// Lets the page read the answer.
 pub(super) fn readable(mut small: Small, origin: HeaderValue) -> Small {
-    allow(small.head.headers_mut(), origin);
+    allow(&mut small.head.fields, origin);
     small
 }
 
 /// The headers that let a page of this origin read what has them.
-pub(crate) fn allow(headers: &mut HeaderMap, origin: HeaderValue) {
+pub(crate) fn allow(headers: &mut Fields, origin: HeaderValue) {
     headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
     headers.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
     headers.append(VARY, HeaderValue::from_static("Origin"));
