@@ -1,9 +1,10 @@
 //! The head of an answer on its way to a viewer.
 //!
-//! A list, not [`HeaderMap`]: an answer has some twelve fields, each of them set once, and filling a table of hashes for them took a
+//! A list, not [`http::HeaderMap`]: an answer has some twelve fields, each of them set once, and filling a table of hashes for them took a
 //! twentieth of a small hit's instructions.
 
-use http::header::{HeaderMap, HeaderName, HeaderValue};
+use http::header::{HeaderName, HeaderValue};
+use http::response::Parts;
 use http::{Response, StatusCode};
 
 /// Fields that a head has room for without growing.
@@ -22,14 +23,14 @@ impl AnswerHead {
     }
 
     /// As libraries know it.
-    pub(crate) fn into_response(self) -> Response<()> {
-        let mut response = Response::new(());
-        *response.status_mut() = self.status;
-        let headers: &mut HeaderMap = response.headers_mut();
+    pub(crate) fn into_parts(self) -> Parts {
+        let (mut parts, ()) = Response::new(()).into_parts();
+        parts.status = self.status;
+        parts.headers.reserve(self.fields.0.len());
         for (name, value) in self.fields.0 {
-            headers.append(name, value);
+            parts.headers.append(name, value);
         }
-        response
+        parts
     }
 }
 
@@ -79,9 +80,9 @@ mod tests {
         head.fields.append(VARY, value("Accept"));
         assert_eq!(head.fields.of("etag").collect::<Vec<_>>(), ["\"2\""]);
         assert_eq!(head.fields.of("vary").collect::<Vec<_>>(), ["Origin", "Accept"]);
-        let response = head.into_response();
-        assert_eq!(response.status(), 206);
-        assert_eq!(response.headers()[ETAG], "\"2\"");
-        assert_eq!(response.headers().get_all(VARY).iter().count(), 2);
+        let parts = head.into_parts();
+        assert_eq!(parts.status, 206);
+        assert_eq!(parts.headers[ETAG], "\"2\"");
+        assert_eq!(parts.headers.get_all(VARY).iter().count(), 2);
     }
 }

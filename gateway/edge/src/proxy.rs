@@ -156,9 +156,7 @@ async fn body(edge: &Edge, downstream: &mut ServerSession) -> Result<Option<Body
 
 impl Downstream for ServerSession {
     async fn head(&mut self, head: AnswerHead) -> Result<(), Cut> {
-        self.write_response_header(Box::new(ResponseHeader::from(head.into_response().into_parts().0)))
-            .await
-            .map_err(cut)
+        self.write_response_header(Box::new(ResponseHeader::from(head.into_parts()))).await.map_err(cut)
     }
 
     async fn bytes(&mut self, bytes: Bytes) -> Result<(), Cut> {
